@@ -1,0 +1,49 @@
+"""PruneBook: pruning neural networks by redundancy; five papers re-run, checked and taught."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from prunebook.errors import BadValue, choose
+from prunebook.methods import kcore
+from prunebook.plan import PruningPlan
+
+METHODS = {"kcore": kcore.plan}
+
+
+def prune(
+    model: nn.Module, example_inputs: Tensor, method: str, **options: Any
+) -> tuple[nn.Module, PruningPlan]:
+    """Make a network smaller with one of the papers' methods.
+
+    Parameters
+    ----------
+    model : any network that Torch-Pruning can trace; left as it was
+    example_inputs : Tensor (1, c, h, w)
+        An input that the network takes, to trace it.
+    method : {"kcore"}
+    options : of that method's `plan`. For "kcore": `tau` is needed, and `images`, a normalised batch of training images,
+        should be given; without it the decision rests on `example_inputs` alone.
+
+    Returns
+    -------
+    (pruned network, PruningPlan)
+        The network is ready to be fine-tuned. The plan can be saved and replayed.
+
+    Raises
+    ------
+    BadValue
+        An unknown method, an option that it lacks or one out of its range.
+    """
+    decide = METHODS[choose("method", method, METHODS)]
+    options.setdefault("images", example_inputs)
+    try:
+        plan = decide(model, **options)
+    except TypeError as fault:
+        if "argument" not in str(fault):
+            raise
+        raise BadValue(f"method {method!r}: {str(fault).removeprefix('plan() ')}") from None
+    return plan.apply(model, example_inputs), plan
+
+
+__all__ = ["BadValue", "PruningPlan", "prune"]

@@ -1,0 +1,129 @@
+"""The `prunebook` command: list, run, status, publish, data."""
+
+import argparse
+import sys
+from collections import Counter
+
+from prunebook import notebooks, trials
+from prunebook.errors import BadValue, choose
+from prunebook.notebooks import Notebook
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit codes: 0 done; 2 bad input, told in one sentence on standard error; 130 interrupted."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.command(options))
+    except BadValue as fault:
+        print(f"prunebook: {fault}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nprunebook: interrupted; finished trials are kept, and the same command goes on from there",
+              file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="prunebook", description="Re-run, check and render the notebooks of PruneBook.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    listing = commands.add_parser("list", help="notebooks, their runs and parameters")
+    listing.add_argument("notebook", nargs="?", help="show this notebook's parameters as well")
+    listing.set_defaults(command=_list)
+
+    run = commands.add_parser("run", help="compute what has no record, then execute the notebook")
+    run.add_argument("notebook")
+    run.add_argument("run", nargs="?", default="quick", help="name of the run (default: quick)")
+    run.add_argument("-p", dest="parameters", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
+                     help="another value for a parameter, in YAML; may be repeated")
+    run.add_argument("--force", action="store_true", help="compute again what has a record")
+    run.add_argument("--budget", metavar="TIME", help="start no trial after this time, such as 90s, 25m, 2h")
+    run.add_argument("--trials-only", action="store_true", help="compute the records, leave the notebook alone")
+    run.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: the accelerator if there is one)")
+    run.set_defaults(command=_run)
+
+    status = commands.add_parser("status", help="which records exist, are missing, are stale")
+    status.add_argument("notebook", nargs="?")
+    status.set_defaults(command=_status)
+
+    publish = commands.add_parser("publish", help="copy a run's records to data/results, to be committed")
+    publish.add_argument("notebook")
+    publish.add_argument("run")
+    publish.set_defaults(command=_publish)
+
+    fetch = commands.add_parser("data", help="download a dataset, with checksums")
+    fetch.add_argument("dataset")
+    fetch.set_defaults(command=_data)
+    return parser
+
+
+def _list(options: argparse.Namespace) -> int:
+    for name in [choose("notebook", options.notebook, notebooks.names())] if options.notebook else notebooks.names():
+        notebook = notebooks.get(name)
+        print(f"{name}: {notebook.description.about}")
+        for run, about in notebook.description.runs.items():
+            print(f"  {run:<8} {about.about} ({about.time}{', published' if about.published else ''})")
+        if options.notebook:
+            _print_parameters(notebook)
+    if not options.notebook:
+        print("Parameters of a notebook: prunebook list NAME")
+    return 0
+
+
+def _print_parameters(notebook: Notebook) -> None:
+    first = next(iter(notebook.description.runs))
+    model = type(notebook.parameters(first))
+    print("  parameters (default):")
+    for name, field in model.model_fields.items():
+        print(f"    {name} ({field.default!r}): {field.description}")
+
+
+def _run(options: argparse.Namespace) -> int:
+    notebook = notebooks.get(options.notebook)
+    given = notebooks.overrides(options.parameters)
+    parameters = notebook.parameters(options.run, given)
+    wanted = notebook.trials(parameters)
+    found = trials.run(
+        wanted, engine=parameters.engine, budget=options.budget, force=options.force, device=options.device
+    )
+    if len(found) < len(dict.fromkeys(wanted)):
+        print("prunebook: records are missing, so the notebook was not executed; the same command goes on", file=sys.stderr)
+        return 0
+    if not options.trials_only:
+        print(notebooks.execute(notebook, parameters, notebooks.page(notebook, options.run, given)))
+    return 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    store = trials.Store()
+    for name in [choose("notebook", options.notebook, notebooks.names())] if options.notebook else notebooks.names():
+        notebook = notebooks.get(name)
+        for run in notebook.description.runs:
+            wanted = dict.fromkeys(notebook.trials(notebook.parameters(run)))
+            states = Counter(store.state(trial) for trial in wanted)
+            print(f"{name} {run}: {states['done']} done, {states['missing']} missing, {states['stale']} stale")
+    return 0
+
+
+def _publish(options: argparse.Namespace) -> int:
+    notebook = notebooks.get(options.notebook)
+    store = trials.Store()
+    wanted = list(dict.fromkeys(notebook.trials(notebook.parameters(options.run))))
+    gone = trials.missing(wanted, store)
+    if gone:
+        raise BadValue(f"{len(gone)} of {len(wanted)} records of {options.notebook} {options.run} are not done yet")
+    for trial in wanted:
+        store.publish(trial)
+    print(f"{len(wanted)} records in {store.published}")
+    return 0
+
+
+def _data(options: argparse.Namespace) -> int:
+    from prunebook import data
+
+    data.download(options.dataset)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

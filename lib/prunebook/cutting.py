@@ -1,0 +1,160 @@
+"""The one module that cuts: it removes output channels through Torch-Pruning's dependency graph.
+
+Methods decide (a `PruningPlan`), this module carries out. The dependency graph [1]_ knows which layers have to lose the
+same channels, so residual sums and concatenations stay consistent.
+
+References
+----------
+.. [1] Fang, Ma, Song, Mi, Wang: DepGraph: towards any structural pruning, CVPR 2023.
+"""
+
+import copy
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch_pruning as tp
+from torch import Tensor, nn
+
+from prunebook.errors import BadValue, nearest, require
+from prunebook.models.resnet import PadShortcut
+
+
+class _PadShortcutPruner(tp.pruner.function.BasePruningFunc):
+    """Tells Torch-Pruning that a `PadShortcut` has inputs and outputs of their own, like a convolution."""
+
+    def prune_out_channels(self, layer: PadShortcut, idxs: Sequence[int]) -> nn.Module:
+        layer.keep_outputs(_without(layer.out_channels, idxs))
+        return layer
+
+    def prune_in_channels(self, layer: PadShortcut, idxs: Sequence[int]) -> nn.Module:
+        layer.keep_inputs(_without(layer.in_channels, idxs))
+        return layer
+
+    def get_out_channels(self, layer: PadShortcut) -> int:
+        return layer.out_channels
+
+    def get_in_channels(self, layer: PadShortcut) -> int:
+        return layer.in_channels
+
+
+def _without(width: int, removed: Sequence[int]) -> list[int]:
+    gone = set(removed)
+    return [channel for channel in range(width) if channel not in gone]
+
+
+def width(layer: nn.Module) -> int:
+    """Output channels of a convolution, or outputs of a linear layer."""
+    return int(layer.out_channels if isinstance(layer, nn.Conv2d) else layer.out_features)
+
+
+def prunable_layers(model: nn.Module) -> dict[str, nn.Module]:
+    """The layers whose outputs a plan can name: every ``Conv2d`` and ``Linear``, by name."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)}
+
+
+def coupled_layers(model: nn.Module, example_inputs: Tensor) -> list[list[str]]:
+    """The convolutions of a network, grouped: those of one group have to lose the same output channels.
+
+    A group of one is free to decide for itself. A residual stage is one group of several: whatever writes into the same
+    sum. Layers that produce the network's output are left out, since their width is given. In order of execution.
+    """
+    graph, work = _dependency_graph(model, example_inputs)
+    names = {module: name for name, module in work.named_modules()}
+    order = {name: position for position, name in enumerate(_order_of_execution(work, example_inputs))}
+    groups: list[list[str]] = []
+    seen: set[str] = set()
+    for name, module in work.named_modules():
+        if not isinstance(module, nn.Conv2d) or name in seen or name not in order:
+            continue
+        members, is_output = _group(graph, module)
+        group = sorted((names[m] for m in members if isinstance(m, nn.Conv2d)), key=order.__getitem__)
+        seen.update(group)
+        if not is_output:
+            groups.append(group)
+    return sorted(groups, key=lambda group: order[group[0]])
+
+
+def cut(model: nn.Module, keep: Mapping[str, Sequence[int]], example_inputs: Tensor) -> nn.Module:
+    """A copy of `model` in which each layer named in `keep` has only those output channels, in this order.
+
+    Layers coupled to a named one follow it. Raises BadValue if a layer or channel does not exist, if nothing would be
+    left of a layer, if two coupled layers are given different channels, or if a layer makes the network's output.
+    """
+    layers = prunable_layers(model)
+    for name, kept in keep.items():
+        if name not in layers:
+            known = list(layers)
+            raise BadValue(f"layer {name!r} of the plan is not in this {type(model).__name__}{nearest(name, known)}")
+        wide = width(layers[name])
+        valid = len(kept) > 0 and list(kept) == sorted(set(kept)) and 0 <= kept[0] and kept[-1] < wide
+        require(valid, f"keep[{name!r}]", list(kept), f"a sorted list of distinct channels in 0..{wide - 1}, not empty")
+    graph, work = _dependency_graph(model, example_inputs)
+    names = {module: name for name, module in work.named_modules()}
+    modules = prunable_layers(work)
+    done: set[str] = set()
+    for name, kept in keep.items():
+        if name in done:
+            continue
+        members, is_output = _group(graph, modules[name])
+        coupled = [names[m] for m in members if names[m] in keep]
+        done.update(coupled)
+        for other in coupled:
+            if list(keep[other]) != list(kept):
+                raise BadValue(f"layers {name!r} and {other!r} are coupled, but the plan keeps different channels of them")
+        removed = _without(width(modules[name]), kept)
+        if removed and is_output:
+            raise BadValue(f"layer {name!r} makes the network's output, so its channels cannot be removed")
+        if removed:
+            _out_group(graph, modules[name], removed).prune()
+    for (_, parameter), (_, original) in zip(work.named_parameters(), model.named_parameters(), strict=True):
+        parameter.requires_grad_(original.requires_grad)
+        parameter.grad = None
+    work.zero_grad()
+    return work.train(model.training)
+
+
+def _dependency_graph(model: nn.Module, example_inputs: Tensor) -> tuple[Any, nn.Module]:
+    """Torch-Pruning's graph of a copy of `model`, and that copy, in eval mode and with every gradient on for tracing."""
+    work = copy.deepcopy(model).eval().requires_grad_(True)
+    graph = tp.DependencyGraph()
+    with torch.enable_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns of what it does with parameters outside of layers, per call
+        graph.build_dependency(work, example_inputs, customized_pruners={PadShortcut: _PadShortcutPruner()})
+    return graph, work
+
+
+def _out_group(graph: Any, module: nn.Module, channels: Sequence[int]) -> Any:
+    prune = tp.prune_conv_out_channels if isinstance(module, nn.Conv2d) else tp.prune_linear_out_channels
+    return graph.get_pruning_group(module, prune, list(channels))
+
+
+def _group(graph: Any, module: nn.Module) -> tuple[list[nn.Module], bool]:
+    """The layers that lose the same output channels as `module`, itself included, and whether one is the output."""
+    everything = list(range(width(module)))
+    members: list[nn.Module] = []
+    is_output = False
+    for item in _out_group(graph, module, everything):
+        target = item.dep.target
+        is_output |= target.type == tp.ops.OPTYPE.OUTPUT
+        is_layer = isinstance(target.module, nn.Conv2d | nn.Linear)
+        if is_layer and graph.is_out_channel_pruning_fn(item.dep.handler) and list(item.idxs) == everything:
+            members.append(target.module)
+    return members, is_output
+
+
+@torch.no_grad()
+def _order_of_execution(model: nn.Module, example_inputs: Tensor) -> list[str]:
+    order: list[str] = []
+
+    def hook(name: str) -> Any:
+        return lambda module, inputs, output: order.append(name) if name not in order else None
+
+    handles = [m.register_forward_hook(hook(name)) for name, m in model.named_modules() if isinstance(m, nn.Conv2d)]
+    model(example_inputs)
+    for handle in handles:
+        handle.remove()
+    return order
+
+

@@ -1,0 +1,79 @@
+"""Feature maps of every convolution for a batch of images, one layer at a time."""
+
+import copy
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from prunebook.errors import choose, require
+
+T = TypeVar("T")
+
+
+def convolutions(model: nn.Module) -> dict[str, nn.Conv2d]:
+    """Every ``Conv2d`` of a network by its name, in the order of definition."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, nn.Conv2d)}
+
+
+@torch.no_grad()
+def visit(
+    model: nn.Module,
+    images: Tensor,
+    see: Callable[[str, Tensor], T],
+    layers: Iterable[str] | None = None,
+    mode: str = "eval",
+) -> dict[str, T]:
+    """Run `images` through `model` once and call ``see(name, maps)`` for every convolution as its maps come up.
+
+    Nothing but what `see` returns is kept, so the memory is that of one layer's maps, not of all.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Left as it was: mode, batch-norm statistics and hooks.
+    images : Tensor (m, c, h, w)
+        Normalised as in training.
+    see : callable (name, Tensor (m, n, h, w)) -> anything
+        The maps are the convolution's raw output, before batch norm and activation.
+    layers : names of convolutions, default all
+    mode : {"eval", "train"}
+        "train" normalises by the statistics of this batch.
+
+    Returns
+    -------
+    dict
+        What `see` returned, by layer name, in the order in which the layers ran.
+    """
+    choose("mode", mode, ("eval", "train"))
+    require(images.dim() == 4 and images.numel() > 0, "images.shape", tuple(images.shape), "(m, c, h, w), m at least 1")
+    available = convolutions(model)
+    names = [choose("layer", name, available) for name in (layers if layers is not None else available)]
+    require(len(names) > 0, "model", type(model).__name__, "a network with at least one Conv2d")
+    # A forward pass in train mode moves the batch-norm statistics: that happens to a copy.
+    work = copy.deepcopy(model) if mode == "train" else model
+    was_training = work.training
+    seen: dict[str, T] = {}
+
+    def hook(name: str) -> Callable[[nn.Module, tuple, Tensor], None]:
+        def note(module: nn.Module, inputs: tuple, output: Tensor) -> None:
+            seen[name] = see(name, output)
+
+        return note
+
+    modules = convolutions(work)
+    handles = [modules[name].register_forward_hook(hook(name)) for name in names]
+    work.train(mode == "train")
+    try:
+        work(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+        work.train(was_training)
+    return seen
+
+
+def maps(model: nn.Module, images: Tensor, layers: Iterable[str] | None = None, mode: str = "eval") -> dict[str, Tensor]:
+    """The feature maps themselves, (m, n, h, w) by layer name. All at once in memory: prefer `visit` for whole networks."""
+    return visit(model, images, lambda name, output: output.clone(), layers, mode)

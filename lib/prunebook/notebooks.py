@@ -1,0 +1,131 @@
+"""Notebooks and their named runs: `notebooks/NAME.ipynb` beside `notebooks/NAME.yml`."""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from prunebook import files, paths, studies
+from prunebook.errors import BadValue, choose
+from prunebook.studies.parameters import NotebookParameters
+from prunebook.trials import Trial
+from prunebook.validation import sentence
+
+
+class Run(BaseModel):
+    """A named set of parameters for a notebook."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    about: str = Field(min_length=1)
+    time: str = Field(min_length=1)  # how long it takes without any record, and on what
+    published: bool = False  # its records are committed, and its page is rendered from them
+    parameters: dict[str, Any] = {}
+
+
+class Description(BaseModel):
+    """The content of `notebooks/NAME.yml`. A run's parameters are added to `defaults`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    about: str = Field(min_length=1)
+    defaults: dict[str, Any] = {}
+    runs: dict[str, Run] = Field(min_length=1)
+
+
+@dataclass(frozen=True)
+class Notebook:
+    name: str
+    template: Path
+    description: Description
+
+    def run(self, name: str) -> Run:
+        return self.description.runs[choose("run", name, self.description.runs)]
+
+    def parameters(self, run: str, overrides: Mapping[str, Any] | None = None) -> NotebookParameters:
+        """The checked parameters of a run: defaults < run < overrides. Raises BadValue."""
+        merged = {**self.description.defaults, **self.run(run).parameters, **(overrides or {})}
+        checked: NotebookParameters = studies.get(self.name).Parameters.check(merged)
+        return checked
+
+    def trials(self, parameters: NotebookParameters) -> list[Trial]:
+        found: list[Trial] = studies.get(self.name).trials(parameters)
+        return found
+
+
+def folder() -> Path:
+    return paths.project() / "notebooks"
+
+
+def names() -> list[str]:
+    return sorted(path.stem for path in folder().glob("*.yml") if path.with_suffix(".ipynb").is_file())
+
+
+def get(name: str) -> Notebook:
+    """The notebook of that name. Raises BadValue if there is none, or if its YAML file is not as it should be."""
+    path = folder() / f"{choose('notebook', name, names())}.yml"
+    try:
+        description = Description.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except yaml.YAMLError as fault:
+        raise BadValue(f"{path.name} is not valid YAML: {' '.join(str(fault).split())}") from None
+    except ValidationError as fault:
+        raise BadValue(f"{path.name}: {sentence(fault, Description)}") from None
+    return Notebook(name, path.with_suffix(".ipynb"), description)
+
+
+def overrides(pairs: list[tuple[str, str]]) -> dict[str, Any]:
+    """Parameters from the command line: each value is read as YAML, so that '[0.6, 0.7]' is a list."""
+    found = {}
+    for name, text in pairs:
+        try:
+            found[name] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise BadValue(f"{name} is {text!r}, which is not a value in YAML such as 0.7, resnet56 or [0.6, 0.7]") from None
+    return found
+
+
+def page(notebook: Notebook, run: str, given: Mapping[str, Any] | None = None) -> Path:
+    """Where the executed notebook goes: a run as it is named has a page of its own, one with other parameters another."""
+    place = paths.project() / "book" / "runs"
+    changed = {name: value for name, value in (given or {}).items() if name != "engine"}  # which changes no content
+    if not changed:
+        return place / f"{notebook.name}-{run}.ipynb"
+    digest = hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:8]
+    return place / "own" / f"{notebook.name}-{run}-{digest}.ipynb"
+
+
+def execute(notebook: Notebook, parameters: NotebookParameters, output: Path) -> Path:
+    """Execute the template with `parameters`; `output` appears, or is replaced, only once all cells have run."""
+    import papermill  # here, because it takes a second that `prunebook list` need not wait for
+
+    def put(temporary: Path) -> None:
+        # Papermill writes after every cell, and wants to see the ending of a notebook.
+        with tempfile.TemporaryDirectory(dir=temporary.parent, prefix=".run-") as scratch:
+            draft = Path(scratch) / output.name
+            papermill.execute_notebook(
+                str(notebook.template),
+                str(draft),
+                parameters=parameters.model_dump(mode="json"),
+                cwd=str(paths.project()),
+                kernel_name="python3",
+                progress_bar=False,
+            )
+            temporary.write_text(_without_noise(draft.read_text(encoding="utf-8")), encoding="utf-8")
+
+    return files.write(output, put)
+
+
+def _without_noise(text: str) -> str:
+    """The executed notebook without what differs from run to run though nothing changed: times and paths."""
+    notebook = json.loads(text)
+    notebook["metadata"].pop("papermill", None)
+    for cell in notebook["cells"]:
+        for name in ("papermill", "execution"):
+            cell["metadata"].pop(name, None)
+    return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"

@@ -1,0 +1,187 @@
+"""Figures: one idea each, colour-blind-safe, on white so that they read in dark mode too."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import networkx as nx
+import numpy as np
+import pandas as pd
+import seaborn as sns
+import torch
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from prunebook.methods import kcore
+from prunebook.report.tables import interval
+
+PALETTE = sns.color_palette("colorblind")
+MARKERS = "osD^vP*X"
+
+
+def style() -> None:
+    """Set matplotlib's look for a notebook."""
+    sns.set_theme(style="whitegrid", palette="colorblind", font_scale=0.95)
+    plt.rcParams.update({
+        "figure.facecolor": "white", "savefig.facecolor": "white", "figure.dpi": 110, "axes.spines.top": False,
+        "axes.spines.right": False, "figure.constrained_layout.use": True, "legend.frameon": True,
+    })  # fmt: skip
+
+
+def similarity_of(record_result: dict[str, Any]) -> Tensor:
+    """(n, n) similarity of a layer, from the record of a "layer" trial."""
+    n = record_result["filters"]
+    matrix = torch.ones(n, n, dtype=torch.float64)
+    for i, row in enumerate(record_result["agreements"]):
+        values = torch.tensor(row, dtype=torch.float64) / record_result["bits"]
+        matrix[i, i + 1 :] = values
+        matrix[i + 1 :, i] = values
+    return matrix
+
+
+def decomposition(similarity: Tensor, score: Sequence[float], tau: float, edge: str = ">=") -> Figure:
+    """One panel a round of Algorithm 2: the innermost core in orange, its survivor ringed; last, what is left."""
+    graph = kcore.redundancy_graph(similarity, tau, edge)
+    steps = list(kcore.rounds(similarity, score, tau, edge))
+    layout = nx.spring_layout(graph, seed=4, k=0.9)
+    columns = min(3, len(steps) + 1)
+    rows = -(-(len(steps) + 1) // columns)
+    fig, axes = plt.subplots(rows, columns, figsize=(3.6 * columns, 3.3 * rows), squeeze=False)
+    left = graph.copy()
+    for ax, step in zip(axes.flat, [*steps, None], strict=False):
+        core = {v for component in step.components for v in component} if step else set()
+        colors = [PALETTE[1] if v in core else "#d9d9d9" for v in left]
+        rings = [PALETTE[0] if step and v in step.kept else "#777777" for v in left]
+        nx.draw_networkx_edges(left, layout, ax=ax, edge_color="#999999")
+        nx.draw_networkx_nodes(left, layout, ax=ax, node_color=colors, edgecolors=rings, linewidths=2.2, node_size=330)
+        nx.draw_networkx_labels(left, layout, ax=ax, font_size=9)
+        title = f"k = {step.k}: keep {', '.join(map(str, step.kept))}" if step else f"left: {len(left)} filters"
+        ax.set_title(title, fontsize=10)
+        if step:
+            left.remove_nodes_from(core - set(step.kept))
+    for ax in axes.flat:
+        ax.set_axis_off()
+        ax.set_xlim(min(x for x, _ in layout.values()) - 0.2, max(x for x, _ in layout.values()) + 0.2)
+        ax.set_ylim(min(y for _, y in layout.values()) - 0.2, max(y for _, y in layout.values()) + 0.2)
+    return fig
+
+
+def core_numbers(similarity: Tensor, taus: Sequence[float], edge: str = ">=") -> Figure:
+    """The redundancy graph of one layer at each tau, in one layout, vertices coloured by core number."""
+    graphs = [kcore.redundancy_graph(similarity, tau, edge) for tau in taus]
+    densest = max(graphs, key=nx.Graph.number_of_edges)
+    layout = nx.spring_layout(densest, seed=0, weight=None, k=2.2 / np.sqrt(len(densest)))
+    numbers = [nx.core_number(graph) for graph in graphs]
+    top = max(1, max(max(n.values()) for n in numbers))
+    fig, axes = plt.subplots(1, len(taus), figsize=(4.1 * len(taus), 4.1), squeeze=False)
+    shades = sns.color_palette("viridis", as_cmap=True)
+    for ax, tau, graph, number in zip(axes.flat, taus, graphs, numbers, strict=True):
+        nx.draw_networkx_edges(graph, layout, ax=ax, alpha=0.18, width=0.7)
+        drawn = nx.draw_networkx_nodes(graph, layout, ax=ax, node_color=[number[v] for v in graph], cmap=shades, vmin=0,
+                                       vmax=top, node_size=55, edgecolors="white", linewidths=0.5)  # fmt: skip
+        ax.set_title(f"tau = {tau:g}: {graph.number_of_edges()} edges, degeneracy {max(number.values())}", fontsize=10)
+        ax.set_axis_off()
+    fig.colorbar(drawn, ax=axes, label="core number", shrink=0.8)
+    return fig
+
+
+def degree_and_entropy(similarity: Tensor, entropy: Sequence[float], taus: Sequence[float], edge: str = ">=") -> Figure:
+    """Our Figure 2: degree against entropy of a layer's filters at each tau, those that stay filled."""
+    from scipy.stats import spearmanr
+
+    fig, axes = plt.subplots(1, len(taus), figsize=(4.1 * len(taus), 3.6), squeeze=False, sharey=True)
+    for ax, tau in zip(axes.flat, taus, strict=True):
+        degree = kcore.degrees(similarity, tau, edge).numpy()
+        kept = np.zeros(len(degree), dtype=bool)
+        kept[kcore.select(similarity, entropy, tau, edge)] = True
+        values = np.asarray(entropy)
+        ax.scatter(degree[~kept], values[~kept], facecolors="none", edgecolors=PALETTE[3], label="removed", s=32)
+        ax.scatter(degree[kept], values[kept], color=PALETTE[0], label="kept", s=32)
+        varied = np.ptp(degree) > 0 and np.ptp(values) > 0
+        rho = f"Spearman {spearmanr(degree, values).statistic:+.2f}" if varied else "one degree only"
+        ax.set_title(f"tau = {tau:g}: {kept.sum()} of {len(degree)} kept, {rho}", fontsize=10)
+        ax.set_xlabel("degree in the redundancy graph")
+    axes[0, 0].set_ylabel("entropy of the activations (nats)")
+    axes[0, 0].legend()
+    return fig
+
+
+def rates(frame: pd.DataFrame, paper: pd.DataFrame, counter: str = "thop") -> Figure:
+    """FR and PR against tau, mean and 95 % interval, with the paper's points where it has the network.
+
+    `paper`: columns arch, tau, metric ("fr", "pr"), value, label.
+    """
+    fig, axes = plt.subplots(1, 2, figsize=(9.2, 3.8), sharey=True)
+    for ax, metric in zip(axes, ("FR", "PR"), strict=True):
+        for i, (arch, group) in enumerate(frame[frame.score == frame.score.iloc[0]].groupby("arch", sort=True)):
+            _line(ax, group, "tau", f"{metric} {counter}", f"{arch}, here", i)
+            theirs = paper[(paper.arch == arch) & (paper.metric == metric.lower())].sort_values("tau")
+            if len(theirs):
+                ax.plot(theirs.tau, theirs.value, "--", marker="x", color=PALETTE[i], label=theirs.label.iloc[0])
+        ax.set_xlabel("threshold tau")
+        ax.set_title({"FR": "MACs", "PR": "parameters"}[metric] + f" removed ({counter})", fontsize=10)
+    axes[0].set_ylabel("removed, %")
+    axes[1].legend(fontsize=8)
+    return fig
+
+
+def accuracy(frame: pd.DataFrame, baseline: dict[str, float], counter: str = "thop") -> Figure:
+    """Accuracy against MACs removed, one panel a network: each score without fine-tuning, and with it where there is any."""
+    archs = sorted(frame.arch.unique())
+    fig, axes = plt.subplots(1, len(archs), figsize=(4.9 * len(archs), 3.9), squeeze=False, sharey=True)
+    for ax, arch in zip(axes.flat, archs, strict=True):
+        rows = frame[frame.arch == arch]
+        ax.axhline(baseline[arch], color="#555555", lw=1, label="before pruning")
+        for i, score in enumerate(rows.score.unique()):
+            group = rows[rows.score == score]
+            _line(ax, group, f"FR {counter}", "top1 pruned", f"{score}, no fine-tuning", i)
+            if group["top1 fine-tuned"].notna().any():
+                _line(ax, group, f"FR {counter}", "top1 fine-tuned", f"{score}, fine-tuned", i, dashes=(0, (2, 1)))
+        ax.set_xlabel(f"MACs removed, % ({counter})")
+        ax.set_title(arch, fontsize=10)
+        ax.legend(fontsize=8)
+    axes[0, 0].set_ylabel("top-1 on the test split, %")
+    return fig
+
+
+def _line(ax: Any, rows: pd.DataFrame, x: str, y: str, label: str, i: int, dashes: Any = "-") -> None:
+    """Mean of y against mean of x at each tau, with the 95 % interval of y as bars."""
+    groups = [g for _, g in rows.groupby("tau") if g[y].notna().any()]
+    points = [(g[x].mean(), interval(g[y].dropna())) for g in groups]
+    xs, means = [p[0] for p in points], [p[1].mean for p in points]
+    bars = [np.nan_to_num(p[1].half) for p in points]
+    ax.errorbar(xs, means, yerr=bars, label=label, color=PALETTE[i], marker=MARKERS[i], capsize=3, ls=dashes, ms=5)
+
+
+def kept_widths(keep: dict[float, dict[str, str]], title: str) -> Figure:
+    """Share of the filters that each layer keeps, a row for each tau. `keep[tau][layer]` is a text of 0 and 1."""
+    taus = sorted(keep, reverse=True)
+    layers = list(keep[taus[0]])
+    share = np.array([[keep[tau][name].count("1") / len(keep[tau][name]) for name in layers] for tau in taus])
+    fig, ax = plt.subplots(figsize=(max(6.0, 0.16 * len(layers) + 3), 0.34 * len(taus) + 1.9))
+    every = max(1, len(layers) // 28)
+    names = [name if i % every == 0 else "" for i, name in enumerate(layers)]
+    sns.heatmap(share, ax=ax, vmin=0, vmax=1, cmap="viridis", xticklabels=names, yticklabels=[f"{t:g}" for t in taus],
+                cbar_kws={"label": "share kept"})  # fmt: skip
+    ax.tick_params(axis="x", labelsize=7, rotation=90)
+    ax.set_ylabel("tau")
+    ax.set_title(title, fontsize=10)
+    return fig
+
+
+def bits(pictures: Sequence[np.ndarray], hashes: Sequence[np.ndarray], titles: Sequence[str]) -> Figure:
+    """Feature maps above, their 8 x 8 hash bits below."""
+    fig, axes = plt.subplots(2, len(pictures), figsize=(1.9 * len(pictures), 4), squeeze=False)
+    two = ListedColormap(["#f0f0f0", PALETTE[0]])
+    for column, (picture, code, title) in enumerate(zip(pictures, hashes, titles, strict=True)):
+        axes[0, column].imshow(picture, cmap="gray")
+        axes[0, column].set_title(title, fontsize=9)
+        axes[1, column].imshow(code, cmap=two, vmin=0, vmax=1)
+        for ax in axes[:, column]:
+            ax.set_xticks([])
+            ax.set_yticks([])
+            ax.grid(False)
+    axes[0, 0].set_ylabel("map")
+    axes[1, 0].set_ylabel("bits")
+    return fig

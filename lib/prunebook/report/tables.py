@@ -1,0 +1,119 @@
+"""Tables: our numbers from records, the paper's from data/reported, side by side."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import pandas as pd
+from scipy import stats
+
+from prunebook import paths
+from prunebook.errors import BadValue
+from prunebook.trials import Record
+
+
+class Interval(NamedTuple):
+    """Mean of repeated measurements, half the width of its 95 % t-interval (NaN for a single one), and their number."""
+
+    mean: float
+    half: float
+    n: int
+
+    def __str__(self) -> str:
+        return f"{self.mean:.2f}" if math.isnan(self.half) else f"{self.mean:.2f} ± {self.half:.2f}"
+
+
+def interval(values: Sequence[float]) -> Interval:
+    """Student's t, two-sided 95 %. The values are taken as independent draws."""
+    n = len(values)
+    if n == 0:
+        raise BadValue("an interval needs at least one value")
+    mean = math.fsum(values) / n
+    if n == 1:
+        return Interval(mean, math.nan, 1)
+    deviation = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1))
+    return Interval(mean, float(stats.t.ppf(0.975, n - 1)) * deviation / math.sqrt(n), n)
+
+
+def reported(paper: str) -> pd.DataFrame:
+    """Every number of a paper's tables, as printed there: data/reported/PAPER.csv, one number a row."""
+    return pd.read_csv(paths.project() / "data" / "reported" / f"{paper}.csv", dtype={"printed": str, "reference": str})
+
+
+def prunings(records: Sequence[Record]) -> pd.DataFrame:
+    """One row for each record of a "prune" trial: its parameters, costs by counter, and accuracies in percent."""
+    rows = []
+    for record in records:
+        p, r = record.params, record.result
+        row: dict[str, Any] = {"arch": p["baseline"]["arch"], "tau": p["tau"], "score": p["score"], "draw": p["draw"]}
+        row["seed"] = (p["baseline"]["fit"] or p["finetune"] or {"seed": 0})["seed"]
+        for counter, cost in r["cost"].items():
+            row[f"FR {counter}"], row[f"PR {counter}"] = cost["fr"], cost["pr"]
+            row[f"macs {counter}"], row[f"params {counter}"] = cost["after"]
+        row["top1 pruned"] = r["test"]["pruned"]["top1"]
+        row["top1 fine-tuned"] = r["test"].get("finetuned", {}).get("top1", math.nan)
+        row["top1 best test epoch"] = r["test"].get("best_test_epoch", {}).get("top1", math.nan)
+        row["plan seconds"] = record.times["plan"]
+        row["baseline"] = str(p["baseline"])
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def baselines(records: Sequence[Record]) -> pd.DataFrame:
+    """One row for each record of a "baseline" trial: cost by counter in millions, accuracy on the test split."""
+    rows = []
+    for record in records:
+        p, r = record.params, record.result
+        row = {"network": p["arch"], "dataset": p["dataset"], "weights": p["weights"] or f"trained, seed {p['fit']['seed']}"}
+        row |= {f"MACs, M ({counter})": macs / 1e6 for counter, (macs, _) in r["cost"].items()}
+        row |= {"params, M": r["cost"]["macs"][1] / 1e6, "top-1, %": r["test"]["top1"], "F1 (macro)": r["test"]["f1"]}
+        row |= {"test images": r["data"]["images"]["test"]}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def by_tau(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Mean and 95 % interval of each column, as text, over the repetitions of an architecture, score and tau."""
+    groups = frame.groupby(["arch", "score", "tau"], sort=True)
+    table = groups[list(columns)].agg(lambda values: str(interval(values.dropna())) if values.notna().any() else "—")
+    table.insert(0, "n", groups.size())
+    return table.rename_axis(["network", "score", "tau"])
+
+
+# What the paper calls the networks that we have.
+PAPER_NAMES = {"vgg16": "VGG-16", "resnet56": "ResNet-56", "resnet110": "ResNet-110"}
+PAPER_DATASETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
+
+
+def beside_paper(frame: pd.DataFrame, dataset: str, counter: str = "thop") -> pd.DataFrame:
+    """FR and PR of ours (score entropy) beside the paper's own rows for the same network, dataset and tau.
+
+    One row for each threshold that both have; empty where the paper has none. The difference is ours minus theirs; the
+    verdict says only where the paper's number lies with respect to our interval over draws.
+    """
+    paper = reported("kcore")
+    paper = paper[paper.ours & paper.tau.notna() & (paper.dataset == PAPER_DATASETS.get(dataset, ""))]
+    paper = paper[paper.sample_size.isna()]
+    rows = []
+    for (arch, tau), group in frame[frame.score == "entropy"].groupby(["arch", "tau"]):
+        theirs = paper[(paper.model == PAPER_NAMES.get(arch, "")) & (paper.tau.sub(tau).abs() < 1e-9)]
+        for metric in ("FR", "PR"):
+            cell = theirs[theirs.metric == metric.lower()]
+            if cell.empty:
+                continue
+            ours, value = interval(group[f"{metric} {counter}"]), float(cell.value.iloc[0])
+            rows.append(
+                {"network": arch, "tau": tau, "rate": metric, "ours": str(ours), "paper": f"{cell.printed.iloc[0]}",
+                 "difference": f"{ours.mean - value:+.2f}", "verdict": verdict(ours, value),
+                 "where": f"Table {cell.table.iloc[0]}, row {cell.row.iloc[0]}"}
+            )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def verdict(ours: Interval, theirs: float) -> str:
+    """"within": the paper's number lies in our 95 % interval; "higher"/"lower": ours is, by more than it; or no spread."""
+    if math.isnan(ours.half):
+        return "one measurement: no interval"
+    if abs(ours.mean - theirs) <= ours.half:
+        return "within our interval"
+    return "ours is higher" if ours.mean > theirs else "ours is lower"

@@ -1,0 +1,260 @@
+"""The kinds of trial that the studies are made of."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from pydantic import Field, field_validator, model_validator
+from torch import Tensor, nn
+
+from prunebook import data, features, measure, models, phash, training, weights
+from prunebook.errors import choose, require
+from prunebook.methods import kcore
+from prunebook.trials.engine import Context
+from prunebook.trials.trial import Parameters, Trial, task
+
+Seed = Field(0, ge=0)
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and deviation that foreign weights were trained with
+
+
+class Fit(Parameters):
+    """How a network is trained or fine-tuned with SGD. Defaults: the paper's fine-tuning, but for its length."""
+
+    epochs: int = Field(ge=1)
+    lr: float = Field(0.01, gt=0)
+    batch_size: int = Field(256, ge=2)
+    schedule: Literal["cosine", "step", "one-cycle", "constant"] = "cosine"
+    step_every: int | None = Field(None, ge=1)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(5e-4, ge=0)
+    augment: bool = True
+    seed: int = Seed
+
+
+class Baseline(Parameters):
+    """A network before pruning: trained here by `fit`, or with `weights` that others trained."""
+
+    dataset: str = "digits"
+    size: int | None = Field(None, ge=1)
+    arch: str = "resnet20"
+    options: dict[str, bool | int | float | str] = {}
+    weights: str | None = None
+    fit: Fit | None = None
+    normalise: Literal["dataset", "imagenet"] = "dataset"
+
+    @field_validator("dataset")
+    @classmethod
+    def _known_dataset(cls, value: str) -> str:
+        if not value.startswith("image_folder:"):
+            choose("dataset", value, data.names())
+        return value
+
+    @field_validator("arch")
+    @classmethod
+    def _known_arch(cls, value: str) -> str:
+        return choose("arch", value, models.names())
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "Baseline":
+        require((self.weights is None) != (self.fit is None), "weights", self.weights, "given exactly where fit is not")
+        return self
+
+    def describe(self) -> str:
+        return f"{self.arch} on {self.dataset}, " + (self.weights or f"{self.fit.epochs if self.fit else 0} epochs")
+
+
+class Prune(Parameters):
+    """A baseline, pruned by a method, measured, and fine-tuned where `finetune` is given."""
+
+    baseline: Baseline
+    method: Literal["kcore"] = "kcore"
+    tau: float = Field(ge=0, le=1)
+    score: Literal["entropy", "l1", "random", "degree"] = "entropy"
+    hash: Literal["dct-mean", "imagehash"] = "dct-mean"
+    edge: Literal[">=", ">"] = ">="
+    bins: int = Field(256, ge=2)
+    mode: Literal["eval", "train"] = "eval"
+    coupled: Literal["lead", "keep"] = "lead"
+    images: int = Field(100, ge=1)
+    draw: int = Seed
+    finetune: Fit | None = None
+
+    def describe(self) -> str:
+        tuned = f", {self.finetune.epochs} epochs" if self.finetune else ""
+        return f"{self.baseline.arch} tau {self.tau:g} {self.score} draw {self.draw}{tuned}"
+
+
+class Layer(Parameters):
+    """One layer of a baseline, looked at closely."""
+
+    baseline: Baseline
+    layer: str | None = None
+    hash: Literal["dct-mean", "imagehash"] = "dct-mean"
+    bins: int = Field(256, ge=2)
+    mode: Literal["eval", "train"] = "eval"
+    images: int = Field(100, ge=1)
+    draw: int = Seed
+
+    def describe(self) -> str:
+        return f"{self.baseline.arch} {self.layer or 'widest layer'} draw {self.draw}"
+
+
+@task("baseline", version=1, parameters=Baseline)
+def baseline(p: Baseline, context: Context) -> dict[str, Any]:
+    """Train a network, or load given weights; report its accuracy and its cost by every counter."""
+    dataset = load_data(p, context)
+    mean, std = normalisation(p, dataset)
+    history: list[dict[str, float]] = []
+    if p.weights is not None:
+        model = load_network(p, dataset, context)
+        file = {"file": p.weights, "sha256": weights.sha256(weights.find(p.weights))}
+    else:
+        assert p.fit is not None
+        model = models.build(p.arch, dataset.num_classes, dataset.in_channels, seed=p.fit.seed, **p.options)
+        model = model.to(context.device)
+        with context.timed("fit"):
+            history = fit(model, dataset, p.fit, (mean, std), context)
+        path = context.checkpoint(Trial("baseline", p.model_dump(mode="json")))
+        weights.save(model, path, task="baseline", parameters=p.model_dump(mode="json"))
+        file = {}
+    with context.timed("evaluate"):
+        test = training.evaluate(model, dataset.test, mean=mean, std=std)
+    return {
+        "data": describe_data(dataset),
+        "weights": file,
+        "cost": {counter: list(measure.cost(model, example(dataset, context), counter)) for counter in measure.COUNTERS},
+        "test": scores(test),
+        "history": history,
+    }
+
+
+def _needs_baseline(p: Prune | Layer) -> list[Trial]:
+    # Foreign weights are a file that is loaded as it is; only a network trained here has to be trained first.
+    return [] if p.baseline.weights else [Trial("baseline", p.baseline.model_dump(mode="json"))]
+
+
+@task("prune", version=1, parameters=Prune, needs=_needs_baseline)
+def prune(p: Prune, context: Context) -> dict[str, Any]:
+    """Prune a baseline; accuracy on the test split before, after, and after fine-tuning; cost by every counter."""
+    dataset = load_data(p.baseline, context)
+    mean, std = normalisation(p.baseline, dataset)
+    model = load_network(p.baseline, dataset, context)
+    inputs = example(dataset, context)
+    images = data.normalise(data.draw(dataset.train, p.images, p.draw), mean, std)
+    with context.timed("plan"):
+        options = {name: getattr(p, name) for name in ("score", "hash", "edge", "bins", "mode", "coupled")}
+        plan = kcore.plan(model, images, p.tau, seed=p.draw, **options)
+    with context.timed("cut"):
+        pruned = plan.apply(model, inputs)
+    with context.timed("evaluate"):
+        metrics = {"pruned": scores(training.evaluate(pruned, dataset.test, mean=mean, std=std))}
+    result: dict[str, Any] = {
+        "cost": {c: _costs(model, pruned, inputs, c) for c in measure.COUNTERS},
+        "keep": {name: "".join("01"[channel in set(kept)] for channel in range(plan.widths[name]))
+                 for name, kept in plan.keep.items()},
+        "test": metrics,
+    }
+    if p.finetune is not None:
+        with context.timed("finetune"):
+            history = fit(pruned, dataset, p.finetune, (mean, std), context, on_test=True)
+        best = max(history, key=lambda epoch: epoch["test_top1"])
+        metrics["finetuned"] = scores(training.evaluate(pruned, dataset.test, mean=mean, std=std))
+        metrics["best_test_epoch"] = {"epoch": best["epoch"], "top1": best["test_top1"]}
+        result["history"] = history
+    return result
+
+
+@task("layer", version=1, parameters=Layer, needs=_needs_baseline)
+def layer(p: Layer, context: Context) -> dict[str, Any]:
+    """Similarity of every pair of filters of one layer, and each filter's entropy and L1 norm."""
+    dataset = load_data(p.baseline, context)
+    model = load_network(p.baseline, dataset, context)
+    images = data.normalise(data.draw(dataset.train, p.images, p.draw), *normalisation(p.baseline, dataset))
+    convolutions = features.convolutions(model)
+    name = choose("layer", p.layer, convolutions) if p.layer else max(
+        convolutions, key=lambda n: (convolutions[n].out_channels, -list(convolutions).index(n))
+    )
+
+    def look(_: str, maps: Tensor) -> dict[str, Any]:
+        hashes = phash.hashes(maps, p.hash)
+        pairs = hashes.shape[0] * hashes.shape[2]  # bits compared for each pair of filters
+        agreements = (phash.similarity(hashes) * pairs).round().to(torch.int64)
+        return {
+            "maps": list(maps.shape),
+            "bits": pairs,
+            # The upper triangle, row by row: similarity = agreements / bits.
+            "agreements": [row[i + 1 :] for i, row in enumerate(agreements.tolist())],
+            "entropy": kcore.entropy(maps, p.bins).tolist(),
+        }
+
+    found = features.visit(model, images, look, [name], p.mode)[name]
+    l1 = convolutions[name].weight.detach().abs().flatten(1).sum(1).tolist()
+    return {"layer": name, "filters": len(l1), **found, "l1": l1}
+
+
+def load_data(p: Baseline, context: Context) -> data.Dataset:
+    return data.load(p.dataset, device=context.device, size=p.size)
+
+
+def normalisation(p: Baseline, dataset: data.Dataset) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel by which images are normalised."""
+    if p.normalise == "imagenet":
+        require(dataset.in_channels == 3, "normalise", p.normalise, "'dataset' for images without three channels")
+        return IMAGENET
+    return dataset.mean, dataset.std
+
+
+def load_network(p: Baseline, dataset: data.Dataset, context: Context) -> nn.Module:
+    """The baseline's network on the context's device: from the given weights, or as its own trial trained it."""
+    if p.weights is None:
+        return weights.load(context.checkpoint(Trial("baseline", p.model_dump(mode="json")))).to(context.device)
+    model = models.build(p.arch, dataset.num_classes, dataset.in_channels, **p.options)
+    weights.load_into(model, weights.find(p.weights))
+    return model.to(context.device)
+
+
+def fit(
+    model: nn.Module, dataset: data.Dataset, p: Fit, normal: tuple, context: Context, on_test: bool = False
+) -> list[dict[str, float]]:
+    """Train; per epoch the loss and accuracies, with the test split's where `on_test` (for reporting, not for choosing)."""
+    mean, std = normal
+    history: list[dict[str, float]] = []
+
+    def note(epoch: int, epochs: int, metrics: dict[str, float]) -> None:
+        facts = {"epoch": epoch, **{k: metrics[k] for k in ("loss", "train_top1", "val_top1") if k in metrics}}
+        if on_test:
+            facts["test_top1"] = training.evaluate(model, dataset.test, mean=mean, std=std).top1
+        history.append({name: round(value, 6) for name, value in facts.items()})
+
+    training.fit(
+        model, dataset.train, dataset.val, mean=mean, std=std, epochs=p.epochs, lr=p.lr, batch_size=p.batch_size,
+        schedule=p.schedule, step_every=p.step_every, momentum=p.momentum, weight_decay=p.weight_decay, seed=p.seed,
+        augment=p.augment, flip=dataset.flip, on_epoch=note, on_step=_steps(context, p.epochs),
+    )  # fmt: skip
+    return history
+
+
+def _steps(context: Context, epochs: int) -> Callable[[int, int], None]:
+    return lambda done, total: context.progress(done, total, f"training, {epochs} epochs")
+
+
+def example(dataset: data.Dataset, context: Context) -> Tensor:
+    """(1, c, h, w) zeros of the dataset's shape, for tracing and counting."""
+    return torch.zeros(1, *dataset.train.images.shape[1:], device=context.device)
+
+
+def scores(metrics: training.Metrics) -> dict[str, float]:
+    return {"top1": round(metrics.top1, 4), "f1": round(metrics.f1, 6), "loss": round(metrics.loss, 6)}
+
+
+def describe_data(dataset: data.Dataset) -> dict[str, Any]:
+    sizes = {"train": len(dataset.train), "val": len(dataset.val), "test": len(dataset.test)}
+    return {"images": sizes, "shape": list(dataset.train.images.shape[1:]), "fingerprint": data.fingerprint(dataset)}
+
+
+def _costs(model: nn.Module, pruned: nn.Module, inputs: Tensor, counter: str) -> dict[str, Any]:
+    before, after = measure.cost(model, inputs, counter), measure.cost(pruned, inputs, counter)
+    fr, pr = measure.rates(before, after)
+    return {"before": list(before), "after": list(after), "fr": round(fr, 4), "pr": round(pr, 4)}
+
+
