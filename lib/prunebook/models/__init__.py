@@ -1,0 +1,81 @@
+"""The networks of the papers, by name: `models.build("resnet56", num_classes=100)`.
+
+One file per family. Each entry of the registry is a constructor whose first two arguments are `num_classes` and
+`in_channels`; its other arguments, all named, are the options that `build` accepts for that name.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from prunebook.errors import BadValue, choose, nearest, require
+from prunebook.models import resnet, vgg
+
+_REGISTRY: dict[str, Callable[..., nn.Module]] = {
+    "resnet20": resnet.resnet20,
+    "resnet32": resnet.resnet32,
+    "resnet44": resnet.resnet44,
+    "resnet56": resnet.resnet56,
+    "resnet110": resnet.resnet110,
+    "vgg16": vgg.vgg16,
+}
+
+
+def names() -> list[str]:
+    """The names that `build` knows."""
+    return list(_REGISTRY)
+
+
+def build(
+    name: str, num_classes: int = 10, in_channels: int = 3, *, seed: int | None = None, **options: Any
+) -> nn.Module:
+    """A freshly initialised network, on the CPU, in training mode.
+
+    Parameters
+    ----------
+    name: one of `names()`.
+    num_classes, in_channels: width of the output and channels of the input image.
+    seed: where given, the weights depend on it alone and PyTorch's global generator is left as it was; where not,
+        they are drawn from that global generator.
+    options: of that architecture, such as `shortcut` and `width` of the ResNets or `hidden` and `width` of VGG-16.
+
+    The network maps (n, in_channels, h, w) to logits (n, num_classes). Its attribute `spec` is a JSON-able dict of
+    every argument but the seed, defaults included: `build(**model.spec)` makes the same architecture again.
+
+    Raises BadValue for an unknown name or option, or an option's value that the architecture cannot use.
+    """
+    constructor = _REGISTRY[choose("name", name, _REGISTRY)]
+    require(_is_count(num_classes), "num_classes", num_classes, "an integer of at least 1")
+    require(_is_count(in_channels), "in_channels", in_channels, "an integer of at least 1")
+    arguments = {"num_classes": num_classes, "in_channels": in_channels, **_with_defaults(name, constructor, options)}
+    if seed is None:
+        model = constructor(**arguments)
+    else:
+        require(isinstance(seed, int) and seed >= 0, "seed", seed, "an integer of at least 0")
+        # Only the CPU's generator is forked and seeded: torch.manual_seed would also touch those of the accelerators.
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            model = constructor(**arguments)
+    model.__dict__["spec"] = {"name": name, **arguments}
+    return model
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _with_defaults(name: str, constructor: Callable[..., nn.Module], options: dict[str, Any]) -> dict[str, Any]:
+    """`options` completed by the constructor's own defaults; BadValue for an option that it does not have."""
+    parameters = inspect.signature(constructor).parameters.values()
+    defaults = {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+    for option in options:
+        if option not in defaults:
+            allowed = ", ".join(defaults)
+            raise BadValue(f"{option!r} is no option of {name}, which has: {allowed}{nearest(option, defaults)}")
+    return {**defaults, **options}
+
+
+__all__ = ["build", "names"]

@@ -1,0 +1,143 @@
+"""The networks: shapes, published costs, names, and the parameter-free shortcut."""
+
+import copy
+import json
+
+import pytest
+import torch
+from prunebook import models
+from prunebook.errors import BadValue
+from prunebook.measure import cost
+from prunebook.models.resnet import PadShortcut
+
+IMAGE = torch.zeros(1, 3, 32, 32)
+
+
+@pytest.mark.parametrize("num_classes", [10, 100])
+@pytest.mark.parametrize("name", models.names())
+def test_every_model_maps_images_to_one_logit_per_class(name: str, num_classes: int) -> None:
+    model = models.build(name, num_classes, width=0.25).eval()
+    assert model(torch.zeros(2, 3, 32, 32)).shape == (2, num_classes)
+
+
+@pytest.mark.parametrize("name", ["resnet20", "vgg16"])
+@pytest.mark.parametrize("side", [8, 28, 64])
+def test_models_accept_other_image_sizes_and_channel_counts(name: str, side: int) -> None:
+    model = models.build(name, in_channels=1, width=0.1)
+    assert model(torch.rand(2, 1, side, side)).shape == (2, 10)
+
+
+TABLE_1 = [
+    ("vgg16", {}, 10, "314.57", "14.99"),
+    ("vgg16", {}, 100, "314.62", "15.04"),
+    ("resnet56", {"shortcut": "conv3"}, 10, "130.02", "0.88"),
+    ("resnet56", {"shortcut": "conv3"}, 100, "130.03", "0.88"),
+    ("resnet110", {"shortcut": "conv3"}, 10, "259.49", "1.75"),
+    ("resnet110", {"shortcut": "conv3"}, 100, "259.50", "1.76"),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "num_classes", "macs", "params"), TABLE_1)
+def test_costs_agree_with_table_1_of_the_kcore_paper(
+    name: str, options: dict[str, str], num_classes: int, macs: str, params: str
+) -> None:
+    counted = cost(models.build(name, num_classes, **options), IMAGE, "thop")
+    assert (f"{counted.macs / 1e6:.2f}", f"{counted.params / 1e6:.2f}") == (macs, params)
+
+
+FIVE_COUNTS = [
+    ("A", "macs", "125.49"),
+    ("B", "macs", "125.75"),
+    ("B", "torch-pruning", "127.12"),
+    ("B", "thop", "127.93"),
+    ("conv3", "thop", "130.02"),
+]
+
+
+@pytest.mark.parametrize(("shortcut", "counter", "macs"), FIVE_COUNTS)
+def test_resnet56_has_the_five_costs_found_in_the_literature(shortcut: str, counter: str, macs: str) -> None:
+    assert f"{cost(models.build('resnet56', shortcut=shortcut), IMAGE, counter).macs / 1e6:.2f}" == macs
+
+
+def test_vgg16_without_hidden_layer_has_the_cost_of_the_sacp_paper() -> None:
+    assert f"{cost(models.build('vgg16', hidden=False), IMAGE, 'thop').macs / 1e6:.2f}" == "314.31"
+
+
+def test_width_scales_the_channels_of_every_stage() -> None:
+    model = models.build("resnet20", width=0.5)
+    assert [model.get_parameter(f"layer{i}.0.conv1.weight").shape[0] for i in (1, 2, 3)] == [8, 16, 32]
+    assert models.build("resnet20", width=0.001).get_parameter("conv1.weight").shape[0] == 1
+
+
+def test_equal_seeds_give_equal_weights_and_leave_the_global_generator_alone() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    first, second, third = (models.build("resnet20", width=0.1, seed=seed) for seed in (1, 1, 2))
+    assert torch.rand(1) == expected
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+    assert not torch.equal(first.get_parameter("conv1.weight"), third.get_parameter("conv1.weight"))
+
+
+def test_spec_rebuilds_the_same_architecture_after_json_and_survives_a_copy() -> None:
+    model = models.build("resnet20", 7, shortcut="B", width=0.5, seed=3)
+    spec = json.loads(json.dumps(copy.deepcopy(model).spec))
+    assert spec == {"name": "resnet20", "num_classes": 7, "in_channels": 3, "shortcut": "B", "width": 0.5}
+    models.build(**spec).load_state_dict(model.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"name": "resnet65"}, "did you mean 'resnet56'"),
+        ({"name": "resnet20", "shortcuts": "A"}, "did you mean 'shortcut'"),
+        ({"name": "vgg16", "shortcut": "A"}, "'shortcut' is no option of vgg16"),
+        ({"name": "resnet20", "shortcut": "C"}, "shortcut is 'C'"),
+        ({"name": "resnet20", "width": 0}, "width is 0"),
+        ({"name": "resnet20", "width": "wide"}, "width is 'wide'"),
+        ({"name": "vgg16", "hidden": "no"}, "hidden is 'no'"),
+        ({"name": "resnet20", "num_classes": 0}, "num_classes is 0"),
+        ({"name": "resnet20", "seed": -1}, "seed is -1"),
+    ],
+)
+def test_bad_arguments_are_refused_by_name_with_the_nearest_match(arguments: dict[str, object], words: str) -> None:
+    with pytest.raises(BadValue, match=words):
+        models.build(**arguments)
+
+
+def test_option_a_pads_zero_channels_on_both_sides_and_subsamples() -> None:
+    shortcut = models.build("resnet20").get_submodule("layer2.0.shortcut")
+    x = torch.rand(2, 16, 5, 6)
+    expected = torch.nn.functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 8, 8))
+    assert torch.equal(shortcut(x), expected)
+
+
+def test_shortcut_without_some_inputs_and_outputs_equals_the_full_one_on_what_is_left() -> None:
+    x = torch.rand(1, 4, 3, 3)
+    full, cut = PadShortcut([-1, 0, 1, 2, 3, -1], 1), PadShortcut([-1, 0, 1, 2, 3, -1], 1)
+    cut.keep_inputs([3, 1])
+    cut.keep_outputs([5, 4, 1, 2])
+    removed = x.clone()
+    removed[:, [0, 2]] = 0
+    assert (cut.in_channels, cut.out_channels, cut.source) == (2, 4, [-1, 0, -1, 1])
+    assert torch.equal(cut(x[:, [3, 1]]), full(removed)[:, [5, 4, 1, 2]])
+
+
+def test_shortcut_passes_gradients_to_its_sources_only() -> None:
+    x = torch.rand(1, 3, 2, 2, requires_grad=True)
+    PadShortcut([-1, 2], 1, in_channels=3)(x).sum().backward()
+    assert x.grad is not None
+    assert x.grad.sum((0, 2, 3)).tolist() == [0, 0, 4]
+
+
+@pytest.mark.parametrize("kept", [[], [0, 0], [6], [-1]])
+def test_shortcut_refuses_channels_it_does_not_have(kept: list[int]) -> None:
+    shortcut = PadShortcut([0, 1], 2)
+    with pytest.raises(BadValue, match="kept is"):
+        shortcut.keep_outputs(kept)
+    with pytest.raises(BadValue, match="kept is"):
+        shortcut.keep_inputs(kept)
+
+
+def test_shortcut_keeps_nothing_in_the_state_dict_so_that_foreign_checkpoints_load() -> None:
+    assert not any("shortcut" in name for name in models.build("resnet20").state_dict())
