@@ -105,6 +105,16 @@ def test_bad_arguments_are_refused_by_name_with_the_nearest_match(arguments: dic
         models.build(**arguments)
 
 
+def test_options_can_be_checked_without_building() -> None:
+    torch.manual_seed(5)
+    state = torch.get_rng_state()
+    models.check("resnet110", {"shortcut": "A", "width": 2.0})
+    assert torch.equal(torch.get_rng_state(), state)
+    for name, options in (("resnet11", {}), ("vgg16", {"shortcut": "A"}), ("resnet20", {"width": -1})):
+        with pytest.raises(BadValue):
+            models.check(name, options)
+
+
 def test_option_a_pads_zero_channels_on_both_sides_and_subsamples() -> None:
     shortcut = models.build("resnet20").get_submodule("layer2.0.shortcut")
     x = torch.rand(2, 16, 5, 6)

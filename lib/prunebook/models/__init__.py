@@ -29,9 +29,7 @@ def names() -> list[str]:
     return list(_REGISTRY)
 
 
-def build(
-    name: str, num_classes: int = 10, in_channels: int = 3, *, seed: int | None = None, **options: Any
-) -> nn.Module:
+def build(name: str, num_classes: int = 10, in_channels: int = 3, *, seed: int | None = None, **options: Any) -> nn.Module:
     """A freshly initialised network, on the CPU, in training mode.
 
     Parameters
@@ -63,6 +61,13 @@ def build(
     return model
 
 
+def check(name: str, options: dict[str, Any]) -> None:
+    """Raise BadValue unless `build(name, **options)` would accept the name and its options; nothing is allocated."""
+    constructor = _REGISTRY[choose("name", name, _REGISTRY)]
+    with torch.device("meta"):
+        constructor(10, 3, **_with_defaults(name, constructor, options))
+
+
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
@@ -78,4 +83,4 @@ def _with_defaults(name: str, constructor: Callable[..., nn.Module], options: di
     return {**defaults, **options}
 
 
-__all__ = ["build", "names"]
+__all__ = ["build", "check", "names"]
