@@ -1,0 +1,46 @@
+"""Formulas as MathML, written when the book is built.
+
+Browsers draw MathML themselves, so that a page needs no script for its formulas and nothing from another server. Sphinx
+brings no such renderer. A formula that cannot be converted is a warning, and so an error of the build.
+"""
+
+import html
+
+from docutils import nodes
+from latex2mathml.converter import convert
+from sphinx.application import Sphinx
+from sphinx.util import logging
+from sphinx.util.math import get_node_equation_number
+from sphinx.writers.html5 import HTML5Translator
+
+logger = logging.getLogger(__name__)
+
+
+def mathml(latex: str, display: str, node: nodes.Element) -> str:
+    """The formula as a <math> element; where that fails, its source, and a warning at its place."""
+    try:
+        return convert(latex, display=display)
+    except Exception as fault:  # the converter raises a dozen kinds, and some of them are IndexError
+        logger.warning("formula not understood (%s): %s", type(fault).__name__, latex, location=node)
+        return f"<code>{html.escape(latex)}</code>"
+
+
+def visit_math(self: HTML5Translator, node: nodes.math) -> None:
+    self.body.append(f'<span class="math">{mathml(node.astext(), "inline", node)}</span>')
+    raise nodes.SkipNode
+
+
+def visit_math_block(self: HTML5Translator, node: nodes.math_block) -> None:
+    self.body.append(self.starttag(node, "div", CLASS="math"))
+    self.body.append(f'<div class="formula">{mathml(node.astext(), "block", node)}</div>')
+    if node["number"]:
+        self.body.append(f'<span class="eqno">({get_node_equation_number(self, node)})')
+        self.add_permalink_ref(node, "Link to this equation")
+        self.body.append("</span>")
+    self.body.append("</div>\n")
+    raise nodes.SkipNode
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
