@@ -5,6 +5,7 @@ brings no such renderer. A formula that cannot be converted is a warning, and so
 """
 
 import html
+import re
 
 from docutils import nodes
 from latex2mathml.converter import convert
@@ -15,14 +16,23 @@ from sphinx.writers.html5 import HTML5Translator
 
 logger = logging.getLogger(__name__)
 
+# The converter makes the names of functions identifiers, and browsers then set "p log p" without spaces.
+FUNCTION = re.compile(r"<mi>(arg|cos|cosh|det|exp|lim|ln|log|max|min|sin|sinh|tan|tanh)</mi>")
+
 
 def mathml(latex: str, display: str, node: nodes.Element) -> str:
     """The formula as a <math> element; where that fails, its source, and a warning at its place."""
     try:
-        return convert(latex, display=display)
+        found = FUNCTION.sub(r'<mo lspace="0.17em" rspace="0.17em">\1</mo>', convert(latex, display=display))
     except Exception as fault:  # the converter raises a dozen kinds, and some of them are IndexError
-        logger.warning("formula not understood (%s): %s", type(fault).__name__, latex, location=node)
-        return f"<code>{html.escape(latex)}</code>"
+        reason = type(fault).__name__
+    else:
+        unknown = re.search(r"\\\w+", found)  # what it does not know it leaves in the result
+        if unknown is None:
+            return found
+        reason = unknown[0]
+    logger.warning("formula not understood (%s): %s", reason, latex, location=node)
+    return f"<code>{html.escape(latex)}</code>"
 
 
 def visit_math(self: HTML5Translator, node: nodes.math) -> None:
