@@ -33,9 +33,7 @@ def test_the_counters_add_what_their_names_say() -> None:
 
 
 @pytest.mark.parametrize("counter", measure.COUNTERS)
-def test_counting_leaves_the_model_as_it_was_and_prints_nothing(
-    counter: str, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_counting_leaves_the_model_as_it_was_and_prints_nothing(counter: str, capfd: pytest.CaptureFixture[str]) -> None:
     model = small()
     model[1].eval()
     state = {name: value.clone() for name, value in model.state_dict().items()}

@@ -115,6 +115,18 @@ def test_options_can_be_checked_without_building() -> None:
             models.check(name, options)
 
 
+def test_every_module_gets_back_the_mode_that_it_had_even_after_a_failure() -> None:
+    model = models.build("resnet20", width=0.1)
+    model.get_submodule("bn1").eval()
+    before = [module.training for module in model.modules()]
+    with models.in_mode(model, training=False):
+        assert not any(module.training for module in model.modules())
+    assert [module.training for module in model.modules()] == before
+    with pytest.raises(RuntimeError), models.in_mode(model, training=False):
+        model(torch.zeros(1, 99, 8, 8))
+    assert [module.training for module in model.modules()] == before
+
+
 def test_option_a_pads_zero_channels_on_both_sides_and_subsamples() -> None:
     shortcut = models.build("resnet20").get_submodule("layer2.0.shortcut")
     x = torch.rand(2, 16, 5, 6)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from prunebook.errors import choose, require
+from prunebook.models import in_mode
 
 COUNTERS = ("macs", "thop", "torch-pruning")
 
@@ -69,14 +70,8 @@ def latency(model: nn.Module, inputs: Tensor, warmup: int = 3, repeats: int = 10
     """
     require(warmup >= 0, "warmup", warmup, "at least 0")
     require(repeats >= 1, "repeats", repeats, "at least 1")
-    was_training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        with torch.inference_mode():
-            seconds = [_seconds(model, inputs) for _ in range(warmup + repeats)][warmup:]
-    finally:
-        for module in was_training:
-            module.training = True
+    with in_mode(model, training=False), torch.inference_mode():
+        seconds = [_seconds(model, inputs) for _ in range(warmup + repeats)][warmup:]
     low, median, high = torch.tensor(seconds, dtype=torch.float64).quantile(torch.tensor([0.25, 0.5, 0.75]).double())
     return Latency(median.item(), low.item(), high.item())
 

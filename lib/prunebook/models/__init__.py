@@ -5,7 +5,8 @@ One file per family. Each entry of the registry is a constructor whose first two
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -68,6 +69,18 @@ def check(name: str, options: dict[str, Any]) -> None:
         constructor(10, 3, **_with_defaults(name, constructor, options))
 
 
+@contextmanager
+def in_mode(model: nn.Module, training: bool) -> Iterator[None]:
+    """All modules in training or evaluation mode; afterwards each in the mode that it had."""
+    modes = {module: module.training for module in model.modules()}
+    model.train(training)
+    try:
+        yield
+    finally:
+        for module, before in modes.items():
+            module.training = before
+
+
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
@@ -83,4 +96,4 @@ def _with_defaults(name: str, constructor: Callable[..., nn.Module], options: di
     return {**defaults, **options}
 
 
-__all__ = ["build", "check", "names"]
+__all__ = ["build", "check", "in_mode", "names"]

@@ -1,0 +1,242 @@
+"""The one place that trains: stochastic gradient descent on datasets that lie on the device as uint8 tensors."""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from prunebook import data
+from prunebook.data import Split
+from prunebook.errors import choose, require
+from prunebook.measure import f1
+from prunebook.models import in_mode
+
+SCHEDULES = ("cosine", "step", "one-cycle", "constant")
+PRECISIONS = ("fp32", "bf16")
+WARM_UP = 0.3  # share of the steps in which a one-cycle schedule rises, from lr / 25
+
+History = list[dict[str, float]]
+
+
+class Metrics(NamedTuple):
+    """Accuracy `top1` in percent, macro `f1` in [0, 1], mean cross-entropy `loss` in nats, over `n` images."""
+
+    top1: float
+    f1: float
+    loss: float
+    n: int
+
+
+def fit(
+    model: nn.Module,
+    train: Split,
+    val: Split | None = None,
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    epochs: int,
+    lr: float,
+    batch_size: int = 128,
+    schedule: str = "cosine",
+    step_every: int | None = None,
+    momentum: float = 0.9,
+    nesterov: bool = False,
+    weight_decay: float = 5e-4,
+    seed: int = 0,
+    augment: bool = True,
+    flip: bool = True,
+    precision: str | None = None,
+    on_epoch: Callable[[int, int, dict[str, float]], object] | None = None,
+    on_step: Callable[[int, int], object] | None = None,
+) -> History:
+    """Train `model` in place with SGD and cross-entropy, on the device where it and the splits are.
+
+    Parameters
+    ----------
+    mean, std: by which each channel is normalised.
+    lr, schedule: the highest learning rate, and its course: "cosine" falls from it to 0, "step" divides it by 10 after
+        every `step_every` epochs, "one-cycle" rises to it in the first 30 % of the steps and falls as a cosine,
+        "constant" stays.
+    batch_size: the last batch of an epoch is smaller, and left out where it is a single image (batch norm).
+    seed: of the order of the images and of their augmentation. On the CPU, equal seeds give equal weights to the bit.
+    augment, flip: random crops of the image padded by 4 pixels, and random mirroring with them.
+    precision: "fp32", or "bf16" for autocast; by default bf16 on CUDA and fp32 elsewhere.
+    on_epoch: called as (epoch from 1, epochs, metrics) with the entry of the history, `on_step` as (done, all steps).
+
+    Returns one dict an epoch: loss (mean), lr (of its last step), train_top1 (percent, while training, as augmented),
+    val_top1 (percent, if there is a `val` with images) and seconds (of training).
+
+    Raises BadValue for bad arguments, RuntimeError where the loss is not finite after an epoch.
+    """
+    _check(epochs, lr, batch_size, schedule, step_every, momentum, weight_decay, seed, len(train))
+    device = train.images.device
+    precision = _precision(precision, device)
+    generator = torch.Generator(device).manual_seed(seed)
+    optimizer = torch.optim.SGD(model.parameters(), lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay)
+    per_epoch = _steps(len(train), batch_size)
+    rates = [_rate(schedule, lr, step, per_epoch, epochs, step_every) for step in range(epochs * per_epoch)]
+
+    def batch(chosen: Tensor) -> tuple[Tensor, Tensor]:
+        images = train.images[chosen]
+        if augment:
+            images = data.augment(images, generator, flip=flip)
+        return data.normalise(images, mean, std), train.labels[chosen]
+
+    history: History = []
+    for epoch in range(epochs):
+        start = time.perf_counter()
+        done = epoch * per_epoch
+        batches = map(batch, _order(len(train), batch_size, generator))
+        with in_mode(model, training=True):
+            metrics = _epoch(model, optimizer, batches, rates, done, precision, on_step)
+        metrics["seconds"] = time.perf_counter() - start
+        if not math.isfinite(metrics["loss"]):
+            raise RuntimeError(
+                f"training diverged: the loss is {metrics['loss']} in epoch {epoch + 1} of {epochs} with lr {lr:g}; "
+                "try a smaller lr"
+            )
+        if val is not None and len(val) > 0:
+            metrics["val_top1"] = evaluate(model, val, mean=mean, std=std).top1
+        history.append(metrics)
+        if on_epoch is not None:
+            on_epoch(epoch + 1, epochs, metrics)
+    return history
+
+
+def evaluate(
+    model: nn.Module, split: Split, *, mean: Sequence[float], std: Sequence[float], batch_size: int = 512
+) -> Metrics:
+    """Accuracy, F1 and loss of `model` on a split, in evaluation mode and full precision; modes are restored.
+
+    Raises BadValue for a split without images.
+    """
+    require(len(split) > 0, "number of images in the split", 0, "at least 1")
+    require(batch_size >= 1, "batch_size", batch_size, "at least 1")
+    with in_mode(model, training=False), torch.inference_mode():
+        batches = split.images.split(batch_size)
+        logits = torch.cat([model(data.normalise(images, mean, std)).float() for images in batches])
+        loss = F.cross_entropy(logits, split.labels).item()
+    predicted = logits.argmax(1)
+    top1 = 100 * (predicted == split.labels).sum().item() / len(split)
+    return Metrics(top1, f1(predicted, split.labels, logits.shape[1]), loss, len(split))
+
+
+def recalibrate(
+    model: nn.Module, images: Tensor, *, mean: Sequence[float], std: Sequence[float], batch_size: int = 128
+) -> None:
+    """Estimate the running statistics of every batch norm anew, in place: the average over batches of `images`.
+
+    `images` are uint8 (n, c, h, w), usually unaugmented training images. Weights, modes and momenta stay as they are.
+    Raises BadValue for less than two images or a batch size below two.
+    """
+    require(len(images) >= 2, "number of images", len(images), "at least 2")
+    require(batch_size >= 2, "batch_size", batch_size, "at least 2")
+    tracked = (m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats)
+    momenta = {module: module.momentum for module in tracked}
+    with in_mode(model, training=False), torch.no_grad():
+        try:
+            for module in momenta:
+                module.train()
+                module.reset_running_stats()
+                module.momentum = None  # cumulative average: every batch has the same weight
+            # Batches of nearly equal size, because they weigh equally.
+            for batch in images.tensor_split(max(1, len(images) // batch_size)):
+                model(data.normalise(batch, mean, std))
+        finally:
+            for module, momentum in momenta.items():
+                module.momentum = momentum
+
+
+def _epoch(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    rates: Sequence[float],
+    done: int,
+    precision: str,
+    on_step: Callable[[int, int], object] | None,
+) -> dict[str, float]:
+    """One step for each batch, after `done` steps of the `len(rates)` in all; the epoch's loss, lr and train_top1."""
+    losses, hits, sizes = [], [], []
+    for step, (inputs, labels) in enumerate(batches, start=done):
+        for group in optimizer.param_groups:
+            group["lr"] = rates[step]
+        # The numbers stay on the device until the epoch's end: to ask for them here would make it wait at every step.
+        loss, right = _step(model, optimizer, inputs, labels, precision)
+        losses.append(loss * len(labels))
+        hits.append(right)
+        sizes.append(len(labels))
+        if on_step is not None:
+            on_step(step + 1, len(rates))
+    seen = sum(sizes)
+    loss_sum, right_sum = torch.stack(losses).sum().item(), torch.stack(hits).sum().item()
+    return {"loss": loss_sum / seen, "lr": rates[step], "train_top1": 100 * right_sum / seen}
+
+
+def _step(
+    model: nn.Module, optimizer: torch.optim.Optimizer, inputs: Tensor, labels: Tensor, precision: str
+) -> tuple[Tensor, Tensor]:
+    """One descent; the mean loss and the number of right answers before it, left on the device."""
+    with torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+        logits = model(inputs)
+    loss = F.cross_entropy(logits.float(), labels)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
+    return loss.detach(), (logits.detach().argmax(1) == labels).sum()
+
+
+def _steps(n: int, batch_size: int) -> int:
+    return n // batch_size + (n % batch_size > 1)
+
+
+def _order(n: int, batch_size: int, generator: torch.Generator) -> list[Tensor]:
+    """The numbers of n images in random order, in `_steps` batches."""
+    order = torch.randperm(n, generator=generator, device=generator.device)
+    return list(order.split(batch_size)[: _steps(n, batch_size)])
+
+
+def _rate(schedule: str, lr: float, step: int, per_epoch: int, epochs: int, step_every: int | None) -> float:
+    """The learning rate of a step, counted from 0 over all epochs."""
+    steps = per_epoch * epochs
+    if schedule == "step":
+        assert step_every is not None
+        return lr * 0.1 ** (step // per_epoch // step_every)
+    if schedule == "cosine":
+        return _cosine(lr, step / steps)
+    if schedule == "one-cycle":
+        rising = WARM_UP * steps
+        if step < rising:
+            return lr / 25 + (lr - lr / 25) * step / rising
+        return _cosine(lr, (step - rising) / (steps - rising))
+    return lr
+
+
+def _cosine(lr: float, progress: float) -> float:
+    return lr * (1 + math.cos(math.pi * progress)) / 2
+
+
+def _precision(precision: str | None, device: torch.device) -> str:
+    if precision is None:
+        return "bf16" if device.type == "cuda" else "fp32"
+    return choose("precision", precision, PRECISIONS)
+
+
+def _check(
+    epochs: int, lr: float, batch_size: int, schedule: str, step_every: int | None, momentum: float,
+    weight_decay: float, seed: int, images: int,
+) -> None:  # fmt: skip
+    choose("schedule", schedule, SCHEDULES)
+    require(epochs >= 1, "epochs", epochs, "at least 1")
+    require(lr > 0 and math.isfinite(lr), "lr", lr, "a number above 0")
+    require(batch_size >= 2, "batch_size", batch_size, "at least 2")
+    require(0 <= momentum < 1, "momentum", momentum, "at least 0 and below 1")
+    require(weight_decay >= 0, "weight_decay", weight_decay, "at least 0")
+    require(seed >= 0, "seed", seed, "at least 0")
+    require(images >= 2, "number of training images", images, "at least 2")
+    if schedule == "step":
+        require(step_every is not None and step_every >= 1, "step_every", step_every, "at least 1 with schedule 'step'")

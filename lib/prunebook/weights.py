@@ -1,0 +1,168 @@
+"""Weights in files: other people's, matched by name and shape, and the project's own checkpoints."""
+
+import hashlib
+import json
+import pickle
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from prunebook import files, models, paths
+from prunebook.errors import BadValue, MissingData, require
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Report:
+    """How a file's tensors and a network's fit: names, sorted; `mismatched` with the two shapes."""
+
+    matched: tuple[str, ...]
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    mismatched: tuple[str, ...]
+
+    def __str__(self) -> str:
+        lists = {"missing": self.missing, "unexpected": self.unexpected, "of another shape": self.mismatched}
+        troubles = [f"{len(found)} {what} ({_first(found)})" for what, found in lists.items() if found]
+        return "; ".join([f"{len(self.matched)} tensors match", *troubles])
+
+
+def load_into(model: nn.Module, path: str | Path, strict: bool = True) -> Report:
+    """Copy the tensors of a foreign file into `model`, where name and shape agree.
+
+    Read are .safetensors files and PyTorch's own, the latter without running any code that they may hold. A dict
+    wrapped as "state_dict" or "model" is unwrapped, and a prefix "module." of the names, left by data-parallel
+    training, is removed. Batch norm's counters `num_batches_tracked`, which old files lack, need not be there.
+
+    Raises MissingData where there is no such file, and BadValue where it is damaged, holds code, or, if `strict`, does
+    not fit `model` exactly; the model is then as it was.
+    """
+    path = Path(path)
+    found = _state(path)
+    own = model.state_dict()
+    fitting = {name for name in own if name in found and own[name].shape == found[name].shape}
+    report = Report(
+        matched=tuple(sorted(fitting)),
+        missing=tuple(sorted(n for n in own.keys() - found.keys() if not n.endswith("num_batches_tracked"))),
+        unexpected=tuple(sorted(found.keys() - own.keys())),
+        mismatched=tuple(
+            f"{name} {tuple(found[name].shape)} instead of {tuple(own[name].shape)}"
+            for name in sorted((own.keys() & found.keys()) - fitting)
+        ),
+    )
+    if strict and (report.missing or report.unexpected or report.mismatched):
+        raise BadValue(f"{path} does not fit the network: {report}")
+    model.load_state_dict({name: found[name] for name in fitting}, strict=False)
+    return report
+
+
+def find(name: str) -> Path:
+    """The weights file `name` in the folder PRUNEBOOK_WEIGHTS, by default `weights` in the folder of the datasets.
+
+    Where the name ends in a hash, as in resnet20-12fca82f.th, the file's SHA-256 must begin with it.
+    Raises MissingData where it is not there, BadValue where the hash differs.
+    """
+    path = paths.weights_root() / name
+    if not path.is_file():
+        raise MissingData(
+            f"weights file {name!r} is not in {path.parent}: run `make data DATASET=cifar10-resnets`, "
+            "or set PRUNEBOOK_WEIGHTS to the folder that has it"
+        )
+    expected = re.search(r"-([0-9a-f]{8,64})$", path.stem)
+    if expected and not sha256(path).startswith(expected[1]):
+        raise BadValue(f"{path} is damaged: its SHA-256 does not begin with {expected[1]}; delete it and get it again")
+    return path
+
+
+def sha256(path: str | Path) -> str:
+    """The hex SHA-256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def save(model: nn.Module, path: str | Path, plan: Mapping[str, Any] | None = None, **facts: Any) -> Path:
+    """Write a checkpoint: tensors at `path` (.safetensors), and beside them `path`.json with all that rebuilds them.
+
+    Parameters
+    ----------
+    model: made by `models.build`, then perhaps cut by `plan` and trained.
+    plan: the JSON of the PruningPlan that cut it, if any.
+    facts: anything JSON-able worth keeping with it.
+
+    Raises BadValue for a network that `models.build` did not make.
+    """
+    path = Path(path)
+    spec = getattr(model, "spec", None)
+    require(isinstance(spec, dict), "model", type(model).__name__, "a network made by models.build, or a copy of one")
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    files.write(path, lambda temporary: save_file(tensors, temporary))
+    described = {"format": FORMAT, "model": spec, "plan": plan, "sha256": sha256(path), "facts": facts}
+    files.write_json(_sidecar(path), described)
+    return path
+
+
+def load(path: str | Path) -> nn.Module:
+    """The network of a checkpoint that `save` wrote, on the CPU, in training mode.
+
+    Raises MissingData where a file is not there, BadValue where the two do not belong together or are no checkpoint.
+    """
+    path = Path(path)
+    for file in (path, _sidecar(path)):
+        if not file.is_file():
+            raise MissingData(f"checkpoint file {file} is not there: compute it again")
+    try:
+        described = json.loads(_sidecar(path).read_text(encoding="utf-8"))
+        version, spec, plan, expected = (described[key] for key in ("format", "model", "plan", "sha256"))
+    except (ValueError, KeyError, TypeError):
+        raise BadValue(f"{_sidecar(path)} does not describe a checkpoint: delete it and {path.name}") from None
+    require(version == FORMAT, f"format of {_sidecar(path)}", version, f"{FORMAT}")
+    if sha256(path) != expected:
+        raise BadValue(f"{path} is damaged or not the file that its .json describes: delete both and compute it again")
+    model = models.build(**spec, seed=0)  # a seed, so that the global generator stays as it is
+    if plan is not None:
+        from prunebook.plan import PruningPlan
+
+        model = PruningPlan.from_json(plan).apply(model, torch.zeros(1, spec["in_channels"], 32, 32))
+    load_into(model, path)
+    return model
+
+
+def _sidecar(path: Path) -> Path:
+    return path.with_name(path.name + ".json")
+
+
+def _first(names: tuple[str, ...], most: int = 3) -> str:
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
+def _state(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file by name, unwrapped."""
+    if not path.is_file():
+        raise MissingData(f"weights file {path} is not there")
+    content = _read(path)
+    for key in ("state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise BadValue(f"{path} holds no dict of tensors by name")
+    return {str(name).removeprefix("module."): tensor for name, tensor in content.items()}
+
+
+def _read(path: Path) -> Any:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, SafetensorError, OSError, EOFError, ValueError, KeyError) as fault:
+        # PyTorch names the class or function that a file asks for; any other failure is a damaged file.
+        if "GLOBAL" in str(fault):
+            raise BadValue(f"{path} is refused: it asks to run code, and weights need only tensors") from None
+        raise BadValue(f"{path} is no file of weights, or a damaged one") from None

@@ -1,0 +1,236 @@
+"""Training, evaluation and the recalibration of batch norm."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from prunebook import data, training
+from prunebook.data import Split
+from prunebook.errors import BadValue
+from torch import nn
+
+NORMAL: dict[str, Any] = {"mean": (0.3,), "std": (0.4,)}
+
+
+def network(seed: int = 0) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return nn.Sequential(
+            nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(128, 10)
+        )
+
+
+@pytest.fixture(scope="module")
+def digits() -> data.Dataset:
+    return data.load("digits")
+
+
+def few(split: Split, n: int) -> Split:
+    return Split(split.images[:n], split.labels[:n])
+
+
+def test_fit_learns_digits(digits: data.Dataset) -> None:
+    model = network()
+    history = training.fit(model, digits.train, digits.val, epochs=6, lr=0.1, augment=False, **NORMAL)
+    assert history[-1]["loss"] < 0.3 < history[0]["loss"]
+    assert history[-1]["train_top1"] > 95
+    measured = training.evaluate(model, digits.val, **NORMAL)
+    assert history[-1]["val_top1"] == measured.top1
+    assert measured.top1 > 92
+
+
+def test_equal_seeds_give_equal_weights_to_the_bit_and_others_do_not(digits: data.Dataset) -> None:
+    def trained(seed: int) -> list[torch.Tensor]:
+        model = network()
+        training.fit(model, few(digits.train, 300), epochs=2, lr=0.1, seed=seed, **NORMAL)
+        return list(model.state_dict().values())
+
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    first = trained(3)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(2)
+    assert all(torch.equal(a, b) for a, b in zip(first, trained(3), strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(first, trained(4), strict=True))
+
+
+class Recorder(nn.Module):
+    """Notes the batches that it sees."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(64, 10)
+        self.seen: list[torch.Tensor] = []
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            self.seen.append(x.detach().clone())
+        return self.linear(x.flatten(1))
+
+
+@pytest.mark.parametrize(("n", "sizes"), [(8, [4, 4]), (10, [4, 4, 2]), (9, [4, 4]), (3, [3])])
+def test_an_epoch_sees_each_image_once_but_leaves_out_a_last_single_one(
+    n: int, sizes: list[int], digits: data.Dataset
+) -> None:
+    model, part = Recorder(), few(digits.train, n)
+    training.fit(model, part, epochs=1, lr=0.01, batch_size=4, augment=False, mean=(0.0,), std=(1.0,))
+    assert [len(batch) for batch in model.seen] == sizes
+    seen = [tuple(image.flatten().tolist()) for batch in model.seen for image in batch]
+    stored = {tuple((image / 255).flatten().tolist()) for image in part.images}
+    assert len(set(seen)) == sum(sizes)
+    assert set(seen) <= stored
+
+
+def test_augmentation_changes_what_the_network_sees(digits: data.Dataset) -> None:
+    part = Split(digits.train.images[:1].expand(64, 1, 8, 8), digits.train.labels[:1].expand(64))
+    counts = {}
+    for augment in (True, False):
+        model = Recorder()
+        training.fit(model, part, epochs=1, lr=0.01, batch_size=64, augment=augment, **NORMAL)
+        counts[augment] = len({tuple(image.flatten().tolist()) for image in model.seen[0]})
+    assert counts[False] == 1 < 20 < counts[True]
+
+
+def rates(digits: data.Dataset, epochs: int = 10, **options: Any) -> list[float]:
+    part = few(digits.train, 4)
+    history = training.fit(Recorder(), part, epochs=epochs, lr=1.0, batch_size=4, **options, **NORMAL)
+    return [entry["lr"] for entry in history]
+
+
+def test_schedules_take_the_courses_that_their_names_say(digits: data.Dataset) -> None:
+    assert rates(digits, schedule="constant") == [1.0] * 10
+    assert rates(digits, 5, schedule="step", step_every=2) == pytest.approx([1, 1, 0.1, 0.1, 0.01])
+    assert rates(digits, 4, schedule="cosine") == pytest.approx([(1 + math.cos(math.pi * i / 4)) / 2 for i in range(4)])
+    cycle = rates(digits, schedule="one-cycle")
+    assert cycle[:4] == pytest.approx([0.04, 0.36, 0.68, 1.0])
+    assert cycle[3:] == sorted(cycle[3:], reverse=True)
+    assert cycle[-1] < 0.1
+
+
+def test_momentum_and_weight_decay_act_as_in_sgd(digits: data.Dataset) -> None:
+    part = few(digits.train, 4)
+    model, other = Recorder(), Recorder()
+    other.load_state_dict(model.state_dict())
+    options: dict[str, Any] = {"momentum": 0.5, "nesterov": True, "weight_decay": 0.1}
+    training.fit(model, part, epochs=2, lr=0.1, schedule="constant", augment=False, **options, **NORMAL)
+    optimizer = torch.optim.SGD(other.parameters(), 0.1, **options)
+    for _ in range(2):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(other(data.normalise(part.images, **NORMAL)), part.labels).backward()
+        optimizer.step()
+    assert torch.allclose(model.linear.weight, other.linear.weight, atol=1e-6)
+
+
+def test_callbacks_count_epochs_from_one_and_steps_to_all(digits: data.Dataset) -> None:
+    epochs, steps = [], []
+    history = training.fit(
+        Recorder(), few(digits.train, 8), few(digits.val, 4), epochs=2, lr=0.1, batch_size=4,
+        on_epoch=lambda *given: epochs.append(given), on_step=lambda *given: steps.append(given), **NORMAL,
+    )  # fmt: skip
+    assert epochs == [(1, 2, history[0]), (2, 2, history[1])]
+    assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert set(history[0]) == {"loss", "lr", "train_top1", "val_top1", "seconds"}
+
+
+def test_an_empty_validation_split_is_left_out(digits: data.Dataset) -> None:
+    history = training.fit(Recorder(), few(digits.train, 8), few(digits.val, 0), epochs=1, lr=0.1, **NORMAL)
+    assert "val_top1" not in history[0]
+
+
+def test_divergence_is_told_with_epoch_and_learning_rate(digits: data.Dataset) -> None:
+    with pytest.raises(RuntimeError, match=r"diverged: the loss is (nan|inf) in epoch \d of 3 with lr 1e\+30"):
+        training.fit(Recorder(), few(digits.train, 64), epochs=3, lr=1e30, batch_size=4, schedule="constant", **NORMAL)
+
+
+def test_bf16_runs_the_layers_in_bfloat16_and_keeps_float32_weights(digits: data.Dataset) -> None:
+    model = network()
+    seen = []
+    model[5].register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    for precision in ("bf16", None):
+        training.fit(model, few(digits.train, 8), epochs=1, lr=0.1, precision=precision, **NORMAL)
+    assert seen == [torch.bfloat16, torch.float32]
+    assert model[5].weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"epochs": 0}, "epochs is 0"),
+        ({"lr": 0.0}, "lr is 0.0"),
+        ({"lr": float("nan")}, "lr is nan"),
+        ({"batch_size": 1}, "batch_size is 1"),
+        ({"schedule": "cosin"}, "did you mean 'cosine'"),
+        ({"schedule": "step"}, "step_every is None"),
+        ({"momentum": 1.0}, "momentum is 1.0"),
+        ({"weight_decay": -1}, "weight_decay is -1"),
+        ({"seed": -1}, "seed is -1"),
+        ({"precision": "bf-16"}, "did you mean 'bf16'"),
+        ({"n": 1}, "number of training images is 1"),
+    ],
+)
+def test_bad_arguments_are_refused_before_any_step(change: dict[str, Any], words: str, digits: data.Dataset) -> None:
+    model = Recorder()
+    arguments = {"epochs": 1, "lr": 0.1, **NORMAL, **change}
+    part = few(digits.train, arguments.pop("n", 8))
+    with pytest.raises(BadValue, match=words):
+        training.fit(model, part, **arguments)
+    assert model.seen == []
+
+
+class Constant(nn.Module):
+    """Always the same logits, whatever the image."""
+
+    def __init__(self, logits: list[float]) -> None:
+        super().__init__()
+        self.logits = torch.tensor(logits)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        assert not self.training
+        return self.logits.expand(len(x), -1)
+
+
+def test_evaluate_gives_top1_f1_and_loss_over_all_batches() -> None:
+    split = Split(torch.zeros(5, 1, 2, 2, dtype=torch.uint8), torch.tensor([0, 0, 1, 0, 1]))
+    model = Constant([1.0, 0.0])
+    measured = training.evaluate(model, split, batch_size=2, **NORMAL)
+    log_sum = math.log(1 + math.e)
+    assert measured.top1 == pytest.approx(60)
+    assert measured.f1 == pytest.approx((2 * 3 / (2 * 3 + 2) + 0) / 2)
+    assert measured.loss == pytest.approx((3 * (log_sum - 1) + 2 * log_sum) / 5)
+    assert measured.n == 5
+    assert model.training
+
+
+def test_evaluate_changes_neither_weights_nor_statistics(digits: data.Dataset) -> None:
+    model = network()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    training.evaluate(model, few(digits.val, 20), **NORMAL)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    with pytest.raises(BadValue, match="images in the split is 0"):
+        training.evaluate(model, few(digits.val, 0), **NORMAL)
+
+
+def test_recalibrate_gives_the_average_statistics_of_the_batches(digits: data.Dataset) -> None:
+    model = network().eval()
+    with torch.no_grad():
+        model[1].running_mean.fill_(7)
+    images = digits.train.images[:64]
+    training.recalibrate(model, images, batch_size=32, **NORMAL)
+    with torch.no_grad():
+        maps = model[0](data.normalise(images, **NORMAL))
+    assert torch.allclose(model[1].running_mean, maps.mean((0, 2, 3)), atol=1e-5)
+    halves = torch.stack([half.var((0, 2, 3)) for half in maps.split(32)])
+    assert torch.allclose(model[1].running_var, halves.mean(0), atol=1e-5)
+
+
+def test_recalibrate_restores_modes_and_momenta_and_leaves_dropout_off(digits: data.Dataset) -> None:
+    model = nn.Sequential(nn.Dropout(0.9), nn.BatchNorm2d(1, momentum=0.3))
+    training.recalibrate(model, digits.train.images[:33], batch_size=16, **NORMAL)
+    expected = data.normalise(digits.train.images[:33], **NORMAL).mean()
+    assert model[1].running_mean.item() == pytest.approx(expected.item(), abs=0.01)
+    assert model[1].momentum == 0.3
+    assert all(module.training for module in model.modules())
+    assert model[1].running_mean.grad_fn is None
+    with pytest.raises(BadValue, match="number of images is 1"):
+        training.recalibrate(model, digits.train.images[:1], **NORMAL)
