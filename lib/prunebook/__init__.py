@@ -11,9 +11,7 @@ from prunebook.plan import PruningPlan
 METHODS = {"kcore": kcore.plan}
 
 
-def prune(
-    model: nn.Module, example_inputs: Tensor, method: str, **options: Any
-) -> tuple[nn.Module, PruningPlan]:
+def prune(model: nn.Module, example_inputs: Tensor, method: str, **options: Any) -> tuple[nn.Module, PruningPlan]:
     """Make a network smaller with one of the papers' methods.
 
     Parameters

@@ -1,10 +1,14 @@
-"""The `prunebook` command: list, run, status, publish, data."""
+"""The `prunebook` command: list, run, pages, status, publish, data."""
 
 import argparse
+import os
 import sys
+import tempfile
+import time
 from collections import Counter
+from pathlib import Path
 
-from prunebook import notebooks, trials
+from prunebook import notebooks, paths, trials
 from prunebook.errors import BadValue, choose
 from prunebook.notebooks import Notebook
 
@@ -18,13 +22,17 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"prunebook: {fault}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nprunebook: interrupted; finished trials are kept, and the same command goes on from there",
-              file=sys.stderr)
+        print(
+            "\nprunebook: interrupted; finished trials are kept, and the same command goes on from there",
+            file=sys.stderr,
+        )
         return 130
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="prunebook", description="Re-run, check and render the notebooks of PruneBook.")
+    parser = argparse.ArgumentParser(
+        prog="prunebook", description="Re-run, check and render the notebooks of PruneBook."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     listing = commands.add_parser("list", help="notebooks, their runs and parameters")
@@ -34,13 +42,24 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="compute what has no record, then execute the notebook")
     run.add_argument("notebook")
     run.add_argument("run", nargs="?", default="quick", help="name of the run (default: quick)")
-    run.add_argument("-p", dest="parameters", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
-                     help="another value for a parameter, in YAML; may be repeated")
+    run.add_argument(
+        "-p",
+        dest="parameters",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "VALUE"),
+        help="another value for a parameter, in YAML; may be repeated",
+    )
     run.add_argument("--force", action="store_true", help="compute again what has a record")
     run.add_argument("--budget", metavar="TIME", help="start no trial after this time, such as 90s, 25m, 2h")
     run.add_argument("--trials-only", action="store_true", help="compute the records, leave the notebook alone")
     run.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: the accelerator if there is one)")
     run.set_defaults(command=_run)
+
+    pages = commands.add_parser("pages", help="bring the book's pages up to date: quick runs and published ones")
+    pages.add_argument("--smoke", action="store_true", help="instead: try every notebook's smallest run, keep nothing")
+    pages.set_defaults(command=_pages)
 
     status = commands.add_parser("status", help="which records exist, are missing, are stale")
     status.add_argument("notebook", nargs="?")
@@ -87,10 +106,45 @@ def _run(options: argparse.Namespace) -> int:
         wanted, engine=parameters.engine, budget=options.budget, force=options.force, device=options.device
     )
     if len(found) < len(dict.fromkeys(wanted)):
-        print("prunebook: records are missing, so the notebook was not executed; the same command goes on", file=sys.stderr)
+        print(
+            "prunebook: records are missing, so the notebook was not executed; the same command goes on",
+            file=sys.stderr,
+        )
         return 0
     if not options.trials_only:
-        print(notebooks.execute(notebook, parameters, notebooks.page(notebook, options.run, given)))
+        page = notebooks.page(notebook, options.run, given)
+        digest = notebooks.fingerprint(notebook, parameters, found)
+        print(notebooks.execute(notebook, parameters, page, digest).relative_to(paths.project()))
+    return 0
+
+
+def _pages(options: argparse.Namespace) -> int:
+    if options.smoke:
+        return _smoke()
+    for notebook, run in notebooks.pages():
+        # A published page is made from committed records: whoever builds the book need not have the data.
+        published = notebook.run(run).published
+        parameters = notebook.parameters(run, {"engine": "records"} if published else None)
+        records = trials.run(notebook.trials(parameters), engine=parameters.engine)
+        page = notebooks.page(notebook, run)
+        digest = notebooks.fingerprint(notebook, parameters, records or trials.Store().records())
+        if notebooks.is_fresh(page, digest):
+            print(f"{page.name}: up to date")
+        else:
+            notebooks.execute(notebook, parameters, page, digest)
+            print(f"{page.name}: executed")
+    return 0
+
+
+def _smoke() -> int:
+    """Every notebook's smoke run from nothing, in a folder that is thrown away."""
+    with tempfile.TemporaryDirectory() as scratch:
+        os.environ["PRUNEBOOK_CACHE"] = scratch  # the kernels inherit it
+        for name in notebooks.names():
+            notebook = notebooks.get(name)
+            start = time.monotonic()
+            notebooks.execute(notebook, notebook.parameters("smoke"), Path(scratch) / f"{name}.ipynb")
+            print(f"{name} smoke: {time.monotonic() - start:.1f} s")
     return 0
 
 

@@ -88,7 +88,7 @@ def cut(model: nn.Module, keep: Mapping[str, Sequence[int]], example_inputs: Ten
             known = list(layers)
             raise BadValue(f"layer {name!r} of the plan is not in this {type(model).__name__}{nearest(name, known)}")
         wide = width(layers[name])
-        valid = len(kept) > 0 and list(kept) == sorted(set(kept)) and 0 <= kept[0] and kept[-1] < wide
+        valid = len(kept) > 0 and list(kept) == sorted(set(kept)) and kept[0] >= 0 and kept[-1] < wide
         require(valid, f"keep[{name!r}]", list(kept), f"a sorted list of distinct channels in 0..{wide - 1}, not empty")
     graph, work = _dependency_graph(model, example_inputs)
     names = {module: name for name, module in work.named_modules()}
@@ -102,7 +102,9 @@ def cut(model: nn.Module, keep: Mapping[str, Sequence[int]], example_inputs: Ten
         done.update(coupled)
         for other in coupled:
             if list(keep[other]) != list(kept):
-                raise BadValue(f"layers {name!r} and {other!r} are coupled, but the plan keeps different channels of them")
+                raise BadValue(
+                    f"layers {name!r} and {other!r} are coupled, but the plan keeps different channels of them"
+                )
         removed = _without(width(modules[name]), kept)
         if removed and is_output:
             raise BadValue(f"layer {name!r} makes the network's output, so its channels cannot be removed")
@@ -131,17 +133,24 @@ def _out_group(graph: Any, module: nn.Module, channels: Sequence[int]) -> Any:
 
 
 def _group(graph: Any, module: nn.Module) -> tuple[list[nn.Module], bool]:
-    """The layers that lose the same output channels as `module`, itself included, and whether one is the output."""
+    """The layers that lose the same output channels as `module`, itself included; whether they make the output.
+
+    They do if no layer takes their channels in.
+    """
     everything = list(range(width(module)))
     members: list[nn.Module] = []
-    is_output = False
+    taken_in = False
     for item in _out_group(graph, module, everything):
-        target = item.dep.target
-        is_output |= target.type == tp.ops.OPTYPE.OUTPUT
-        is_layer = isinstance(target.module, nn.Conv2d | nn.Linear)
-        if is_layer and graph.is_out_channel_pruning_fn(item.dep.handler) and list(item.idxs) == everything:
-            members.append(target.module)
-    return members, is_output
+        target = item.dep.target.module
+        if not isinstance(target, nn.Conv2d | nn.Linear):
+            continue
+        if graph.is_out_channel_pruning_fn(item.dep.handler):
+            # In whatever order they are listed; through a concatenation the numbers would be shifted instead.
+            same = sorted(zip(item.idxs, item.root_idxs, strict=True)) == [(c, c) for c in everything]
+            members += [target] if same else []
+        else:
+            taken_in = True
+    return members, not taken_in
 
 
 @torch.no_grad()
@@ -156,5 +165,3 @@ def _order_of_execution(model: nn.Module, example_inputs: Tensor) -> list[str]:
     for handle in handles:
         handle.remove()
     return order
-
-

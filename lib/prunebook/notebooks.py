@@ -3,7 +3,7 @@
 import hashlib
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from prunebook import files, paths, studies
 from prunebook.errors import BadValue, choose
 from prunebook.studies.parameters import NotebookParameters
-from prunebook.trials import Trial
+from prunebook.trials import Record, Trial
 from prunebook.validation import sentence
 
 
@@ -86,7 +86,9 @@ def overrides(pairs: list[tuple[str, str]]) -> dict[str, Any]:
         try:
             found[name] = yaml.safe_load(text)
         except yaml.YAMLError:
-            raise BadValue(f"{name} is {text!r}, which is not a value in YAML such as 0.7, resnet56 or [0.6, 0.7]") from None
+            raise BadValue(
+                f"{name} is {text!r}, which is not a value in YAML such as 0.7, resnet56 or [0.6, 0.7]"
+            ) from None
     return found
 
 
@@ -100,31 +102,60 @@ def page(notebook: Notebook, run: str, given: Mapping[str, Any] | None = None) -
     return place / "own" / f"{notebook.name}-{run}-{digest}.ipynb"
 
 
-def execute(notebook: Notebook, parameters: NotebookParameters, output: Path) -> Path:
+def pages() -> list[tuple[Notebook, str]]:
+    """The runs that have a page in the book: "quick", and those that are published; the page on the records last."""
+    found = [
+        (notebook, run)
+        for notebook in map(get, names())
+        for run, about in notebook.description.runs.items()
+        if run == "quick" or about.published
+    ]
+    return sorted(found, key=lambda item: item[0].name == "status")
+
+
+def fingerprint(notebook: Notebook, parameters: NotebookParameters, records: Iterable[Record]) -> str:
+    """Digest of all that an executed page depends on: template, parameters, package, reported numbers, records."""
+    digest = hashlib.sha256(notebook.template.read_bytes())
+    digest.update(parameters.model_dump_json(exclude={"engine"}).encode())
+    sources = [*Path(__file__).parent.rglob("*.py"), *(paths.project() / "data" / "reported").glob("*.csv")]
+    for path in sorted(sources):
+        digest.update(path.read_bytes())
+    for record in records:
+        digest.update(record.digest().encode())
+    return digest.hexdigest()
+
+
+def is_fresh(output: Path, digest: str) -> bool:
+    """Whether the page was executed with inputs of this `fingerprint`."""
+    try:
+        metadata = json.loads(output.read_text(encoding="utf-8"))["metadata"]
+        return bool(metadata["prunebook"]["fingerprint"] == digest)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def execute(notebook: Notebook, parameters: NotebookParameters, output: Path, digest: str = "") -> Path:
     """Execute the template with `parameters`; `output` appears, or is replaced, only once all cells have run."""
     import papermill  # here, because it takes a second that `prunebook list` need not wait for
 
-    def put(temporary: Path) -> None:
-        # Papermill writes after every cell, and wants to see the ending of a notebook.
-        with tempfile.TemporaryDirectory(dir=temporary.parent, prefix=".run-") as scratch:
-            draft = Path(scratch) / output.name
-            papermill.execute_notebook(
-                str(notebook.template),
-                str(draft),
-                parameters=parameters.model_dump(mode="json"),
-                cwd=str(paths.project()),
-                kernel_name="python3",
-                progress_bar=False,
-            )
-            temporary.write_text(_without_noise(draft.read_text(encoding="utf-8")), encoding="utf-8")
-
-    return files.write(output, put)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".run-") as scratch:
+        draft = Path(scratch) / output.name
+        papermill.execute_notebook(
+            str(notebook.template),
+            str(draft),
+            parameters=parameters.model_dump(mode="json"),
+            cwd=str(paths.project()),
+            kernel_name="python3",
+            progress_bar=False,
+        )
+        return files.write_text(output, _clean(json.loads(draft.read_text(encoding="utf-8")), digest))
 
 
-def _without_noise(text: str) -> str:
-    """The executed notebook without what differs from run to run though nothing changed: times and paths."""
-    notebook = json.loads(text)
+def _clean(notebook: dict[str, Any], digest: str) -> str:
+    """The executed notebook, marked with its fingerprint, without times and paths that papermill leaves in it."""
     notebook["metadata"].pop("papermill", None)
+    notebook["metadata"]["prunebook"] = {"fingerprint": digest}
     for cell in notebook["cells"]:
         for name in ("papermill", "execution"):
             cell["metadata"].pop(name, None)

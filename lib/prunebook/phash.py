@@ -75,7 +75,9 @@ def similarity(hashes: Tensor) -> Tensor:
         Symmetric, in [0, 1], 1 on the diagonal. Each entry is an integer count divided once, so that a similarity of
         exactly 7/10 compares equal to a threshold of 0.7.
     """
-    require(hashes.dim() == 3 and hashes.numel() > 0, "hashes.shape", tuple(hashes.shape), "(m, n, bits) without a zero")
+    require(
+        hashes.dim() == 3 and hashes.numel() > 0, "hashes.shape", tuple(hashes.shape), "(m, n, bits) without a zero"
+    )
     m, n, bits = hashes.shape
     # Bits as -1 and +1: a dot product is agreements - disagreements. float32 holds such sums exactly below 2 ** 24.
     exact = torch.float32 if m * bits < 2**24 else torch.float64

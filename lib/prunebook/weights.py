@@ -70,6 +70,7 @@ def find(name: str) -> Path:
     Where the name ends in a hash, as in resnet20-12fca82f.th, the file's SHA-256 must begin with it.
     Raises MissingData where it is not there, BadValue where the hash differs.
     """
+    require(name not in ("", ".", "..") and Path(name).name == name, "weights", name, "the name of a file, without a folder")
     path = paths.weights_root() / name
     if not path.is_file():
         raise MissingData(

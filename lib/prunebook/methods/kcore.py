@@ -150,9 +150,7 @@ def select(similarity: Tensor, score: Tensor | Sequence[float], tau: float, edge
     return [vertex for vertex in range(len(similarity)) if vertex not in removed]
 
 
-def rounds(
-    similarity: Tensor, score: Tensor | Sequence[float], tau: float, edge: str = ">="
-) -> Iterator[Round]:
+def rounds(similarity: Tensor, score: Tensor | Sequence[float], tau: float, edge: str = ">=") -> Iterator[Round]:
     """Algorithm 2 round by round; parameters as in `select`.
 
     Going down from the largest degree to the first k with a non-empty k-core, as the paper does, ends at the graph's
@@ -160,7 +158,9 @@ def rounds(
     """
     adjacency = _adjacency(similarity, tau, edge)
     scores = np.asarray(torch.as_tensor(score, dtype=torch.float64).cpu())
-    require(scores.shape == (len(adjacency),), "score", scores.shape, f"one number for each of {len(adjacency)} filters")
+    require(
+        scores.shape == (len(adjacency),), "score", scores.shape, f"one number for each of {len(adjacency)} filters"
+    )
     require(not np.isnan(scores).any(), "score", "an array with NaN", "numbers")
     return _rounds(adjacency, scores)
 

@@ -40,6 +40,12 @@ def similarity_of(record_result: dict[str, Any]) -> Tensor:
     return matrix
 
 
+def three_of(taus: Sequence[float]) -> list[float]:
+    """At most three thresholds to draw: the lowest, the middle one and the highest."""
+    ordered = sorted(taus)
+    return sorted({ordered[0], ordered[len(ordered) // 2], ordered[-1]})
+
+
 def decomposition(similarity: Tensor, score: Sequence[float], tau: float, edge: str = ">=") -> Figure:
     """One panel a round of Algorithm 2: the innermost core in orange, its survivor ringed; last, what is left."""
     graph = kcore.redundancy_graph(similarity, tau, edge)
@@ -126,21 +132,29 @@ def rates(frame: pd.DataFrame, paper: pd.DataFrame, counter: str = "thop") -> Fi
     return fig
 
 
+MOMENTS = {  # of a pruned network's life: column, how it is drawn
+    "top1 pruned": ("only cut", (0, (1, 1.5))),
+    "top1 recalibrated": ("batch norm recalibrated", "-"),
+    "top1 fine-tuned": ("fine-tuned", (0, (4, 1.5))),
+}
+
+
 def accuracy(frame: pd.DataFrame, baseline: dict[str, float], counter: str = "thop") -> Figure:
-    """Accuracy against MACs removed, one panel a network: each score without fine-tuning, and with it where there is any."""
+    """Accuracy against MACs removed, one panel a network: each score a colour, each moment of `MOMENTS` a line style."""
     archs = sorted(frame.arch.unique())
-    fig, axes = plt.subplots(1, len(archs), figsize=(4.9 * len(archs), 3.9), squeeze=False, sharey=True)
+    fig, axes = plt.subplots(1, len(archs), figsize=(4.9 * len(archs), 4.2), squeeze=False, sharey=True)
     for ax, arch in zip(axes.flat, archs, strict=True):
         rows = frame[frame.arch == arch]
         ax.axhline(baseline[arch], color="#555555", lw=1, label="before pruning")
         for i, score in enumerate(rows.score.unique()):
-            group = rows[rows.score == score]
-            _line(ax, group, f"FR {counter}", "top1 pruned", f"{score}, no fine-tuning", i)
-            if group["top1 fine-tuned"].notna().any():
-                _line(ax, group, f"FR {counter}", "top1 fine-tuned", f"{score}, fine-tuned", i, dashes=(0, (2, 1)))
+            for column, (moment, dashes) in MOMENTS.items():
+                group = rows[(rows.score == score) & rows[column].notna()]
+                if len(group):
+                    _line(ax, group, f"FR {counter}", column, f"{score}, {moment}", i, dashes)
         ax.set_xlabel(f"MACs removed, % ({counter})")
         ax.set_title(arch, fontsize=10)
-        ax.legend(fontsize=8)
+        ax.set_ylim(0, 101)
+        ax.legend(fontsize=7)
     axes[0, 0].set_ylabel("top-1 on the test split, %")
     return fig
 

@@ -1,10 +1,12 @@
 """Tables: our numbers from records, the paper's from data/reported, side by side."""
 
+import json
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
+from IPython.display import Markdown
 from scipy import stats
 
 from prunebook import paths
@@ -51,6 +53,7 @@ def prunings(records: Sequence[Record]) -> pd.DataFrame:
             row[f"FR {counter}"], row[f"PR {counter}"] = cost["fr"], cost["pr"]
             row[f"macs {counter}"], row[f"params {counter}"] = cost["after"]
         row["top1 pruned"] = r["test"]["pruned"]["top1"]
+        row["top1 recalibrated"] = r["test"]["recalibrated"]["top1"]
         row["top1 fine-tuned"] = r["test"].get("finetuned", {}).get("top1", math.nan)
         row["top1 best test epoch"] = r["test"].get("best_test_epoch", {}).get("top1", math.nan)
         row["plan seconds"] = record.times["plan"]
@@ -64,7 +67,11 @@ def baselines(records: Sequence[Record]) -> pd.DataFrame:
     rows = []
     for record in records:
         p, r = record.params, record.result
-        row = {"network": p["arch"], "dataset": p["dataset"], "weights": p["weights"] or f"trained, seed {p['fit']['seed']}"}
+        row = {
+            "network": p["arch"],
+            "dataset": p["dataset"],
+            "weights": p["weights"] or f"trained, seed {p['fit']['seed']}",
+        }
         row |= {f"MACs, M ({counter})": macs / 1e6 for counter, (macs, _) in r["cost"].items()}
         row |= {"params, M": r["cost"]["macs"][1] / 1e6, "top-1, %": r["test"]["top1"], "F1 (macro)": r["test"]["f1"]}
         row |= {"test images": r["data"]["images"]["test"]}
@@ -110,8 +117,63 @@ def beside_paper(frame: pd.DataFrame, dataset: str, counter: str = "thop") -> pd
     return pd.DataFrame(rows)
 
 
+def paper_rates(dataset: str) -> pd.DataFrame:
+    """The paper's own FR and PR on this dataset, by our names: columns arch, tau, metric, value, label."""
+    paper = reported("kcore")
+    chosen = paper.ours & paper.tau.notna() & paper.sample_size.isna() & paper.metric.isin(["fr", "pr"])
+    rows = paper[chosen & (paper.dataset == PAPER_DATASETS.get(dataset, ""))]
+    ours = {name: arch for arch, name in PAPER_NAMES.items()}
+    label = "paper's " + rows.model.astype(str)
+    return rows.assign(arch=rows.model.map(ours), label=label)[["arch", "tau", "metric", "value", "label"]]
+
+
+def paired(prunings: Sequence[Record], baselines: Sequence[Record]) -> list[tuple[Record, float]]:
+    """Each pruned network's record with the accuracy of the very baseline that it was cut from."""
+    before = {_identity(record.params): record.result["test"]["top1"] for record in baselines}
+    return [(record, before[_identity(record.params["baseline"])]) for record in prunings]
+
+
+def _identity(params: dict[str, Any]) -> str:
+    return json.dumps(params, sort_keys=True)
+
+
+def setup(p: Any, records: Sequence[Record]) -> Any:
+    """What was run, on what data, by what machine: a table of two columns from the records."""
+    data = next(record.result["data"] for record in records if record.task == "baseline")
+    sizes = ", ".join(f"{n} {split}" for split, n in data["images"].items())
+    machines = {_machine(record) for record in records}
+    hours = math.fsum(record.times["total"] for record in records) / 3600
+    facts = {
+        "data": f"{p.dataset}: {' x '.join(map(str, data['shape']))} pixels; images: {sizes}; fingerprint {data['fingerprint']}",
+        "trials": f"{len(records)}, {hours:.2f} hours in all",
+        "machine": "; ".join(sorted(machines)),
+        "made": f"{min(_day(r) for r in records)} to {max(_day(r) for r in records)}",
+        "seeds, draws of images": f"{p.seeds}, {p.draws}",
+        "parameters": ", ".join(f"{name}={value!r}" for name, value in p.model_dump(exclude={"engine"}).items()),
+    }
+    return show(pd.DataFrame(facts.items(), columns=["", "this run"]))
+
+
+def _machine(record: Record) -> str:
+    hardware = record.provenance["hardware"]
+    return hardware.get("accelerator") or f"{hardware['processor']}, {hardware['threads']} threads"
+
+
+def _day(record: Record) -> str:
+    return str(record.provenance["finished"])[:10]
+
+
+def show(frame: pd.DataFrame, empty: str = "Nothing to show.") -> Any:
+    """The table without its index, numbers to two digits; the sentence `empty` where it has no row."""
+    return Markdown(empty) if frame.empty else frame.style.hide().format(precision=2)
+
+
+def listing(sentences: Sequence[str]) -> Markdown:
+    return Markdown("\n".join(f"- {sentence}" for sentence in sentences))
+
+
 def verdict(ours: Interval, theirs: float) -> str:
-    """"within": the paper's number lies in our 95 % interval; "higher"/"lower": ours is, by more than it; or no spread."""
+    """ "within": the paper's number lies in our 95 % interval; "higher"/"lower": ours is, by more than it; or no spread."""
     if math.isnan(ours.half):
         return "one measurement: no interval"
     if abs(ours.mean - theirs) <= ours.half:

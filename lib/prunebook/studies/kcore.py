@@ -77,7 +77,7 @@ class Parameters(NotebookParameters):
         for arch, epochs in self.finetune.items():
             require(0 <= epochs <= 1000, f"finetune[{arch!r}]", epochs, "a number of epochs from 0 to 1000")
         for arch in self.arch:
-            models.check_options(arch, self.options.get(arch, {}))
+            models.check(arch, self.options.get(arch, {}))
         return self
 
 
@@ -88,7 +88,13 @@ def baseline(p: Parameters, arch: str, seed: int = 0) -> Trial:
     if arch in p.weights:
         params["weights"] = p.weights[arch]
     else:
-        params["fit"] = {"epochs": p.epochs, "lr": p.lr, "batch_size": p.batch_size, "schedule": "one-cycle", "seed": seed}
+        params["fit"] = {
+            "epochs": p.epochs,
+            "lr": p.lr,
+            "batch_size": p.batch_size,
+            "schedule": "one-cycle",
+            "seed": seed,
+        }
     return Trial("baseline", params)
 
 
@@ -121,3 +127,34 @@ def layers(p: Parameters) -> list[Trial]:
 
 def trials(p: Parameters) -> list[Trial]:
     return baselines(p) + layers(p) + prunings(p)
+
+
+def differences(p: Parameters) -> list[str]:
+    """In what this run is not the paper's experiment, one sentence each."""
+    found = []
+    for arch in p.arch:
+        options = p.options.get(arch, {})
+        if arch.startswith("resnet") and options.get("shortcut", "A") != "conv3":
+            found.append(
+                f"{arch}: the paper's MACs fit 3x3 convolutions on the shortcuts (section 4.1, Table 1); here the shortcut "
+                f"is option {options.get('shortcut', 'A')}, so the costs before pruning differ as well, and in the second "
+                "and third stage the first block's last convolution decides for the residual stream."
+            )
+        if options.get("width", 1) != 1:
+            found.append(f"{arch}: {options['width']:g} times as wide as the paper's network.")
+        if arch in p.weights:
+            found.append(f"{arch}: trained by others ({p.weights[arch]}), not by the paper's schedule of 200 epochs.")
+    if any(arch not in p.weights for arch in p.arch):
+        found.append(f"Baselines: {p.epochs} epochs with a one-cycle schedule; the paper trains 200 with steps.")
+    tuned = {arch: epochs for arch, epochs in p.finetune.items() if epochs and arch in p.arch}
+    lengths = ", ".join(f"{arch} {epochs}" for arch, epochs in tuned.items()) or "none"
+    found.append(
+        f"Fine-tuning, epochs: {lengths} (cosine, from {p.finetune_lr:g}); the paper fine-tunes 70 (steps, from 0.01)."
+    )
+    found.append(
+        f"Feature maps: network in {p.mode} mode, images without augmentation, edge if similarity {p.edge} tau. The paper "
+        "writes >; the public code of its predecessor has >=, train mode, and augmented images."
+    )
+    if p.dataset not in ("cifar10", "cifar100"):
+        found.append(f"Data: {p.dataset}; the paper uses CIFAR-10, CIFAR-100 and ImageNet.")
+    return found

@@ -1,7 +1,7 @@
 """What the parameters of all notebooks have in common: they are checked as a whole before anything runs."""
 
+import ast
 from collections.abc import Mapping
-from types import ModuleType
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -29,16 +29,26 @@ class NotebookParameters(BaseModel):
 
     @classmethod
     def of_notebook(cls, namespace: Mapping[str, Any]) -> Self:
-        """From a notebook's globals(), in the cell right after the parameters and the imports of modules.
+        """From a notebook's globals().
 
-        Papermill only logs a parameter that it does not know, and sets it all the same. So every plain value among the
-        globals is taken for a parameter, and an unknown one is refused like any other.
+        Papermill only logs a parameter that it does not know, and sets it all the same. So every name that a cell of
+        plain assignments has set counts as a parameter here, and an unknown one is refused like any other.
         """
-        hidden = {"In", "Out", "exit", "quit", "get_ipython", "open"}
-        given = {
-            name: value
-            for name, value in namespace.items()
-            if not name.startswith("_") and name not in hidden and not isinstance(value, ModuleType | type)
-            and not callable(value)
-        }  # fmt: skip
-        return cls.check(given)
+        names = [name for source in namespace.get("In", []) for name in _assigned(source)]
+        return cls.check({name: namespace[name] for name in names if name in namespace})
+
+
+def _assigned(source: str) -> list[str]:
+    """The names that a cell sets, if all it does is to set names to literals: the parameters, given or injected."""
+    try:
+        statements = ast.parse(source).body
+        for statement in statements:
+            ast.literal_eval(statement.value)  # type: ignore[attr-defined]  # AttributeError is caught below
+    except (SyntaxError, ValueError, AttributeError, TypeError):
+        return []
+    targets = [t for s in statements if isinstance(s, ast.Assign | ast.AnnAssign) for t in _targets(s)]
+    return [target.id for target in targets if isinstance(target, ast.Name)]
+
+
+def _targets(statement: ast.Assign | ast.AnnAssign) -> list[ast.expr]:
+    return statement.targets if isinstance(statement, ast.Assign) else [statement.target]

@@ -65,7 +65,7 @@ class Store:
         return next((r for r in self._candidates(trial) if is_current(r, trial)), None)
 
     def state(self, trial: Trial) -> State:
-        """"done"; "stale": only a record of another version or of other defaults; "missing"."""
+        """ "done"; "stale": only a record of another version or of other defaults; "missing"."""
         found = list(self._candidates(trial))
         if any(is_current(record, trial) for record in found):
             return "done"

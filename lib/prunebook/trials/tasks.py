@@ -1,5 +1,6 @@
 """The kinds of trial that the studies are made of."""
 
+import copy
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -37,7 +38,7 @@ class Baseline(Parameters):
     dataset: str = "digits"
     size: int | None = Field(None, ge=1)
     arch: str = "resnet20"
-    options: dict[str, bool | int | float | str] = {}
+    options: dict[str, bool | int | float | str] = Field({})
     weights: str | None = None
     fit: Fit | None = None
     normalise: Literal["dataset", "imagenet"] = "dataset"
@@ -77,6 +78,7 @@ class Prune(Parameters):
     coupled: Literal["lead", "keep"] = "lead"
     images: int = Field(100, ge=1)
     draw: int = Seed
+    recalibrate: int = Field(1000, ge=2, description="training images for new batch-norm statistics")
     finetune: Fit | None = None
 
     def describe(self) -> str:
@@ -135,7 +137,11 @@ def _needs_baseline(p: Prune | Layer) -> list[Trial]:
 
 @task("prune", version=1, parameters=Prune, needs=_needs_baseline)
 def prune(p: Prune, context: Context) -> dict[str, Any]:
-    """Prune a baseline; accuracy on the test split before, after, and after fine-tuning; cost by every counter."""
+    """Prune a baseline and measure it: cost by every counter, and accuracy on the test split, at three moments.
+
+    "pruned": cut, and nothing else. "recalibrated": a copy with batch-norm statistics estimated anew on training images,
+    no weight touched. "finetuned": trained on from the cut network, if asked for.
+    """
     dataset = load_data(p.baseline, context)
     mean, std = normalisation(p.baseline, dataset)
     model = load_network(p.baseline, dataset, context)
@@ -148,10 +154,16 @@ def prune(p: Prune, context: Context) -> dict[str, Any]:
         pruned = plan.apply(model, inputs)
     with context.timed("evaluate"):
         metrics = {"pruned": scores(training.evaluate(pruned, dataset.test, mean=mean, std=std))}
+        fresh = copy.deepcopy(pruned)
+        sample = data.draw(dataset.train, min(p.recalibrate, len(dataset.train)), p.draw)
+        training.recalibrate(fresh, sample, mean=mean, std=std)
+        metrics["recalibrated"] = scores(training.evaluate(fresh, dataset.test, mean=mean, std=std))
     result: dict[str, Any] = {
         "cost": {c: _costs(model, pruned, inputs, c) for c in measure.COUNTERS},
-        "keep": {name: "".join("01"[channel in set(kept)] for channel in range(plan.widths[name]))
-                 for name, kept in plan.keep.items()},
+        "keep": {
+            name: "".join("01"[channel in set(kept)] for channel in range(plan.widths[name]))
+            for name, kept in plan.keep.items()
+        },
         "test": metrics,
     }
     if p.finetune is not None:
@@ -171,8 +183,10 @@ def layer(p: Layer, context: Context) -> dict[str, Any]:
     model = load_network(p.baseline, dataset, context)
     images = data.normalise(data.draw(dataset.train, p.images, p.draw), *normalisation(p.baseline, dataset))
     convolutions = features.convolutions(model)
-    name = choose("layer", p.layer, convolutions) if p.layer else max(
-        convolutions, key=lambda n: (convolutions[n].out_channels, -list(convolutions).index(n))
+    name = (
+        choose("layer", p.layer, convolutions)
+        if p.layer
+        else max(convolutions, key=lambda n: (convolutions[n].out_channels, -list(convolutions).index(n)))
     )
 
     def look(_: str, maps: Tensor) -> dict[str, Any]:
@@ -256,5 +270,3 @@ def _costs(model: nn.Module, pruned: nn.Module, inputs: Tensor, counter: str) ->
     before, after = measure.cost(model, inputs, counter), measure.cost(pruned, inputs, counter)
     fr, pr = measure.rates(before, after)
     return {"before": list(before), "after": list(after), "fr": round(fr, 4), "pr": round(pr, 4)}
-
-

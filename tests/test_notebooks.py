@@ -1,0 +1,224 @@
+"""Notebooks, their runs and parameters, and the command line around them."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from prunebook import cli, notebooks, paths, studies
+from prunebook.errors import BadValue
+from prunebook.studies import kcore
+
+NAMES = notebooks.names()
+
+
+def template(name: str) -> nbformat.NotebookNode:
+    return nbformat.read(notebooks.get(name).template, as_version=4)
+
+
+def run_cli(*arguments: str, capsys) -> tuple[int, str, str]:
+    code = cli.main(list(arguments))
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_template_has_no_outputs_and_one_cell_of_parameters(name):
+    cells = template(name).cells
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    assert all(not cell.outputs and cell.execution_count is None for cell in code)
+    assert sum("parameters" in cell.metadata.get("tags", []) for cell in cells) == 1
+    assert all(len(cell.source.splitlines()) <= 32 for cell in code if "parameters" in cell.metadata.get("tags", []))
+    assert all(len(cell.source.splitlines()) <= 15 for cell in code if "parameters" not in cell.metadata.get("tags", []))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_cell_of_parameters_holds_the_models_defaults(name):
+    cell = next(c for c in template(name).cells if "parameters" in c.metadata.get("tags", []))
+    given = {s.targets[0].id: ast.literal_eval(s.value) for s in ast.parse(cell.source).body}
+    model = studies.get(name).Parameters
+    assert given == {name: field.default for name, field in model.model_fields.items()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_figure_of_a_notebook_has_alt_text(name):
+    for cell in template(name).cells:
+        if cell.cell_type == "code" and "figures." in cell.source and "figures.style" not in cell.source:
+            draws = any(isinstance(node, ast.Call) and getattr(node.func, "attr", "") not in ("three_of", "similarity_of")
+                        and getattr(getattr(node.func, "value", None), "id", "") == "figures"
+                        for node in ast.walk(ast.parse(cell.source)))  # fmt: skip
+            assert not draws or len(cell.metadata["mystnb"]["image"]["alt"]) > 20, cell.source
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_run_is_valid_and_says_what_it_is_and_how_long_it_takes(name):
+    notebook = notebooks.get(name)
+    assert {"smoke", "quick"} <= set(notebook.description.runs)
+    for run in notebook.description.runs:
+        assert notebook.run(run).about
+        notebook.trials(notebook.parameters(run))
+
+
+def test_defaults_give_way_to_the_run_and_the_run_to_the_command_line():
+    notebook = notebooks.get("kcore")
+    assert notebook.parameters("quick").taus == [0.6, 0.7, 0.8]
+    assert notebook.parameters("quick", {"taus": [0.7]}).taus == [0.7]
+
+
+BAD = [
+    ("taus", "[0.6, 1.7]", "tau is 1.7, but must be a number from 0 to 1"),
+    ("tuas", "0.6", "there is no parameter 'tuas'; there are:"),
+    ("tuas", "0.6", "did you mean 'taus'?"),
+    ("arch", "resnet57", "arch is 'resnet57', but must be one of:"),
+    ("scores", "entropi", "did you mean 'entropy'?"),
+    ("images", "0", "images is 0: input should be greater than or equal to 1"),
+    ("images", "many", "images is 'many': input should be a valid integer"),
+    ("lr", ".inf", "lr is inf"),
+    ("dataset", "cifar", "did you mean 'cifar10'?"),
+    ("hash", "phash", "hash is 'phash', but must be one of: dct-mean, imagehash"),
+    ("options", "{resnet20: {widht: 2}}", "'widht' is no option of resnet20"),
+    ("finetune", "{resnet560: 1}", "did you mean 'resnet56'?"),
+    ("taus", "[]", "taus is []"),
+    ("taus", "[0.6", "which is not a value in YAML"),
+    ("engine", "ray", "engine is 'ray'"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "words"), BAD)
+def test_a_wrong_parameter_gives_one_sentence_and_exit_code_2_and_no_file(name, value, words, capsys, monkeypatch):
+    monkeypatch.setattr("prunebook.trials.run", lambda *a, **k: pytest.fail("something ran"))
+    before = set(Path(paths.project()).glob("book/runs/**/*"))
+    code, out, err = run_cli("run", "kcore", "quick", "-p", name, value, capsys=capsys)
+    assert code == 2
+    assert out == ""
+    assert err.startswith("prunebook: ")
+    assert words in err
+    assert err.count("\n") == 1
+    assert set(Path(paths.project()).glob("book/runs/**/*")) == before
+
+
+def test_an_unknown_notebook_and_run_are_refused_with_the_nearest_name(capsys):
+    assert "did you mean 'kcore'?" in run_cli("run", "kcor", capsys=capsys)[2]
+    assert "did you mean 'quick'?" in run_cli("run", "kcore", "quik", capsys=capsys)[2]
+    for hostile in ("../kcore", "kcore; ls", "/etc/passwd", "kcore\n"):
+        assert run_cli("run", hostile, capsys=capsys)[0] == 2
+
+
+def test_text_as_papermill_hands_it_over_is_understood():
+    p = kcore.Parameters.check({"lr": "1e-3", "images": "50", "taus": 0.7, "arch": "resnet56"})
+    assert (p.lr, p.images, p.taus, p.arch) == (0.001, 50, [0.7], ["resnet56"])
+
+
+def test_a_notebook_refuses_a_parameter_that_papermill_only_logs():
+    cells = ["", "taus = [0.7]\nimages = 10", "# Parameters\ntuas = [0.6]", "import torch\nx = torch.ones(3)"]
+    with pytest.raises(BadValue, match="there is no parameter 'tuas'"):
+        kcore.Parameters.of_notebook({"In": cells, "taus": [0.7], "images": 10, "tuas": [0.6], "x": 3})
+    p = kcore.Parameters.of_notebook({"In": [cells[1], cells[3]], "taus": [0.8], "images": 10, "x": 3})
+    assert (p.taus, p.images) == ([0.8], 10)
+
+
+VALUES = st.one_of(
+    st.none(), st.booleans(), st.integers(-3, 300), st.floats(-2, 3), st.just(float("nan")), st.text(max_size=6),
+    st.sampled_from(["resnet20", "vgg16", "entropy", "l1", "cifar10", "digits", "eval", "lead", ">=", "local"]),
+    st.lists(st.one_of(st.floats(-1, 2), st.sampled_from(["resnet20", "random", "x"])), max_size=3),
+    st.dictionaries(st.sampled_from(["resnet20", "vgg16", "x"]), st.one_of(st.integers(-1, 3), st.just({"width": 0.5})), max_size=2),
+)  # fmt: skip
+PARAMETER_NAMES = st.sampled_from([*kcore.Parameters.model_fields, "tau", "epoch", "x"])
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.dictionaries(PARAMETER_NAMES, VALUES, max_size=4))
+def test_any_parameters_are_accepted_and_valid_or_refused_in_one_sentence(values):
+    try:
+        p = kcore.Parameters.check(values)
+    except BadValue as refusal:
+        assert "\n" not in str(refusal)
+        assert len(str(refusal)) < 700
+    else:
+        assert all(0 <= tau <= 1 for tau in p.taus)
+        if len(p.taus) * p.seeds * p.draws < 500:
+            assert kcore.trials(p)
+
+
+def test_each_trial_of_a_run_is_its_own_and_baselines_come_first():
+    p = notebooks.get("kcore").parameters("quick")
+    found = kcore.trials(p)
+    assert len(set(found)) == len(found)
+    prunings = kcore.prunings(p)
+    assert len(prunings) == 2 * 3 * 2 * 3  # networks, scores, seeds, thresholds
+    needed = {trial for one in prunings for trial in one.needs()}
+    assert needed == set(kcore.baselines(p))
+    assert found[: len(needed)] == kcore.baselines(p)
+
+
+def test_a_run_with_other_parameters_has_a_page_of_its_own():
+    notebook = notebooks.get("kcore")
+    assert notebooks.page(notebook, "quick").name == "kcore-quick.ipynb"
+    assert notebooks.page(notebook, "quick", {"engine": "records"}).name == "kcore-quick.ipynb"
+    own = {notebooks.page(notebook, "quick", {"taus": [tau]}) for tau in (0.6, 0.7)}
+    assert len(own) == 2
+    assert all(page.parent.name == "own" for page in own)
+
+
+def test_list_names_the_runs_and_explains_every_parameter(capsys):
+    code, out, _ = run_cli("list", "kcore", capsys=capsys)
+    assert code == 0
+    for words in ("smoke", "quick", "lite", "2 cores", *kcore.Parameters.model_fields):
+        assert words in out
+
+
+def test_status_counts_records_by_run(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("PRUNEBOOK_CACHE", str(tmp_path))
+    code, out, _ = run_cli("status", "kcore", capsys=capsys)
+    assert code == 0
+    assert "kcore smoke: 0 done, 4 missing, 0 stale" in out
+
+
+def test_yaml_with_a_wrong_key_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "kcore.ipynb").write_text("{}")
+    (tmp_path / "notebooks" / "kcore.yml").write_text("about: x\nruns: {quick: {about: a, time: b, paramters: {}}}")
+    monkeypatch.setenv("PRUNEBOOK_HOME", str(tmp_path))
+    with pytest.raises(BadValue, match="did you mean 'parameters'"):
+        notebooks.get("kcore")
+
+
+def test_an_interrupted_execution_leaves_the_old_page_alone(tmp_path, monkeypatch):
+    import papermill
+
+    def interrupted(template, output, **_):
+        Path(output).write_text("half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(papermill, "execute_notebook", interrupted)
+    page = tmp_path / "page.ipynb"
+    page.write_text("old")
+    notebook = notebooks.get("status")
+    with pytest.raises(KeyboardInterrupt):
+        notebooks.execute(notebook, notebook.parameters("smoke"), page)
+    assert page.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["page.ipynb"]
+
+
+def test_an_executed_notebook_is_marked_with_what_it_was_made_from(tmp_path, monkeypatch):
+    monkeypatch.setenv("PRUNEBOOK_CACHE", str(tmp_path / "cache"))
+    notebook = notebooks.get("status")
+    parameters = notebook.parameters("smoke")
+    page = notebooks.execute(notebook, parameters, tmp_path / "status.ipynb", "abc")
+    assert notebooks.is_fresh(page, "abc")
+    assert not notebooks.is_fresh(page, "abd")
+    executed = json.loads(page.read_text())
+    assert "papermill" not in executed["metadata"]
+    assert not any("papermill" in cell["metadata"] for cell in executed["cells"])
+    assert str(tmp_path) not in page.read_text()
+
+
+def test_the_command_starts_as_a_program():
+    done = subprocess.run([sys.executable, "-m", "prunebook.cli", "list"], capture_output=True, text=True, check=True)
+    assert "kcore" in done.stdout

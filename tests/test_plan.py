@@ -1,0 +1,200 @@
+import pytest
+import torch
+from torch import nn
+
+import prunebook
+from prunebook import cutting, models
+from prunebook.errors import BadValue
+from prunebook.plan import PruningPlan
+
+X = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+
+
+def trained_like(name: str, **options) -> nn.Module:
+    """A network whose batch norms are not at their initial values, so that a wrong channel would show."""
+    model = models.build(name, seed=1, **options).eval()
+    generator = torch.Generator().manual_seed(2)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for tensor in (module.weight.data, module.bias.data, module.running_mean):
+                tensor.copy_(torch.randn(tensor.shape, generator=generator))
+            module.running_var.copy_(torch.rand(module.running_var.shape, generator=generator) + 0.5)
+    return model
+
+
+def random_plan(model: nn.Module, seed: int = 0) -> PruningPlan:
+    """Half of each group's channels, at random."""
+    generator = torch.Generator().manual_seed(seed)
+    layers = cutting.prunable_layers(model)
+    keep = {}
+    for group in cutting.coupled_layers(model, X[:1]):
+        wide = cutting.width(layers[group[0]])
+        kept = sorted(torch.randperm(wide, generator=generator)[: max(1, wide // 2)].tolist())
+        keep |= {name: kept for name in group}
+    return PruningPlan(keep, {name: cutting.width(layers[name]) for name in keep}, "random")
+
+
+def silence(model: nn.Module, plan: PruningPlan) -> nn.Module:
+    """The same decision without cutting: removed channels are set to zero wherever they are produced."""
+
+    def hook(kept: list[int]):
+        def zero(module, inputs, output):
+            mask = torch.zeros(output.shape[1])
+            mask[kept] = 1
+            return output * mask.view(1, -1, *[1] * (output.dim() - 2))
+
+        return zero
+
+    for name, kept in plan.keep.items():
+        # After the batch norm that follows the convolution: its bias would otherwise revive a zeroed channel.
+        after = {"conv1": "bn1", "conv2": "bn2", "shortcut.0": "shortcut.1"}
+        path, _, last = name.rpartition("features.") if "features" in name else ("", "", name)
+        if "features" in name:
+            norm = f"features.{int(last) + 1}"
+        else:
+            end = next(e for e in after if name.endswith(e))
+            norm = name[: -len(end)] + after[end]
+        model.get_submodule(norm).register_forward_hook(hook(kept))
+    for module in model.modules():
+        if isinstance(module, models.resnet.PadShortcut):
+            pass  # its inputs are silenced already, and its outputs meet silenced ones in the sum below
+    return model
+
+
+@pytest.mark.parametrize("options", [{"shortcut": "B"}, {"shortcut": "conv3"}])
+def test_a_cut_resnet_computes_what_the_network_with_silenced_channels_computes(options):
+    model = trained_like("resnet20", **options)
+    plan = random_plan(model)
+    pruned = plan.apply(model, X[:1])
+    assert torch.allclose(pruned(X), silence(model, plan)(X), atol=1e-4)
+
+
+def test_a_cut_resnet_with_padded_shortcuts_computes_what_silenced_channels_compute():
+    model = trained_like("resnet20")
+    plan = random_plan(model)
+    pruned = plan.apply(model, X[:1])
+    silenced = silence(model, plan)
+    # The padded shortcut feeds channels that the plan removes from the second and third stage: silence those as well.
+    for stage in (2, 3):
+        kept = plan.keep[f"layer{stage}.0.conv2"]
+        mask = torch.zeros(model.get_submodule(f"layer{stage}.0.conv2").out_channels)
+        mask[kept] = 1
+        silenced.get_submodule(f"layer{stage}.0.shortcut").register_forward_hook(
+            lambda module, inputs, output, mask=mask: output * mask.view(1, -1, 1, 1)
+        )
+    assert torch.allclose(pruned(X), silenced(X), atol=1e-4)
+
+
+def test_a_cut_vgg_computes_what_the_network_with_silenced_channels_computes():
+    model = trained_like("vgg16", width=0.25)
+    plan = random_plan(model)
+    assert torch.allclose(plan.apply(model, X[:1])(X), silence(model, plan)(X), atol=1e-4)
+
+
+def test_a_cut_network_trains_and_the_original_is_untouched():
+    model = trained_like("resnet20").train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    pruned = random_plan(model).apply(model, X[:1])
+    assert pruned.training
+    optimiser = torch.optim.SGD(pruned.parameters(), lr=0.1)
+    losses = []
+    for _ in range(5):
+        loss = nn.functional.cross_entropy(pruned(X), torch.tensor([0, 1]))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_a_plan_that_names_only_the_first_layer_of_a_group_cuts_the_others_with_it():
+    model = trained_like("resnet20")
+    pruned = PruningPlan({"conv1": [0, 3, 5]}).apply(model, X[:1])
+    widths = {name: pruned.get_submodule(name).out_channels for name in ("conv1", "layer1.0.conv2", "layer1.2.conv2")}
+    assert set(widths.values()) == {3}
+    assert pruned.get_submodule("layer1.0.conv1").out_channels == 16
+
+
+def test_a_plan_survives_saving_and_can_be_read_by_a_person(tmp_path):
+    plan = PruningPlan({"conv1": [0, 2]}, {"conv1": 4}, "kcore", {"tau": 0.7})
+    plan.save(tmp_path / "plan.json")
+    assert PruningPlan.load(tmp_path / "plan.json") == plan
+    assert '"conv1": {"width": 4, "keep": [0, 2]}' in (tmp_path / "plan.json").read_text()
+    assert plan.removed() == 2
+
+
+def test_a_cut_network_with_a_saved_plan_can_be_rebuilt(tmp_path):
+    model = trained_like("resnet20")
+    plan = random_plan(model)
+    pruned = plan.apply(model, X[:1])
+    plan.save(tmp_path / "plan.json")
+    again = PruningPlan.load(tmp_path / "plan.json").apply(models.build("resnet20", seed=9), X[:1]).eval()
+    again.load_state_dict(pruned.state_dict())
+    assert torch.equal(again(X), pruned(X))
+
+
+@pytest.mark.parametrize(
+    ("keep", "words"),
+    [
+        ({"conv2": [0]}, "layer 'conv2' of the plan is not in this ResNet; did you mean 'conv1'?"),
+        ({"conv1": [0, 99]}, "channels in 0..15"),
+        ({"conv1": [0], "layer1.0.conv2": [1]}, "'conv1' and 'layer1.0.conv2' are coupled"),
+        ({"linear": [0, 1]}, "layer 'linear' makes the network's output"),
+    ],
+)
+def test_a_plan_that_does_not_fit_is_refused_in_one_sentence(keep, words):
+    with pytest.raises(BadValue) as refusal:
+        PruningPlan(keep).apply(models.build("resnet20", seed=0), X[:1])
+    assert words in str(refusal.value)
+
+
+@pytest.mark.parametrize("kept", [[], [1, 0], [0, 0], [-1], [0.5]])
+def test_a_plan_of_impossible_channels_cannot_be_made(kept):
+    with pytest.raises(BadValue):
+        PruningPlan({"conv1": kept})
+
+
+def test_a_plan_for_another_width_is_refused():
+    plan = PruningPlan({"conv1": [0]}, {"conv1": 8})
+    with pytest.raises(BadValue, match="made for 8 channels in layer 'conv1', but this network has 16"):
+        plan.apply(models.build("resnet20", seed=0), X[:1])
+
+
+def test_a_file_that_is_no_plan_is_refused(tmp_path):
+    for text in ("{", "[]", '{"format": 1}', '{"format": 7, "layers": {}}'):
+        (tmp_path / "plan.json").write_text(text)
+        with pytest.raises(BadValue):
+            PruningPlan.load(tmp_path / "plan.json")
+
+
+def test_prune_works_on_a_network_of_ones_own():
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = nn.Conv2d(3, 12, 3, padding=1)
+            self.second = nn.Conv2d(12, 12, 3, padding=1)
+            self.head = nn.Linear(12 * 16, 5)
+
+        def forward(self, x):
+            x = torch.relu(self.first(x))
+            x = torch.relu(self.second(x)) + x
+            return self.head(nn.functional.adaptive_avg_pool2d(x, 4).flatten(1))
+
+    torch.manual_seed(0)
+    model = Own().eval()
+    pruned, plan = prunebook.prune(model, X[:1], "kcore", images=X, tau=0.6)
+    assert plan.keep["first"] == plan.keep["second"]
+    assert len(plan.keep["first"]) < 12
+    assert pruned.head.in_features == 16 * len(plan.keep["first"])
+    assert pruned(X).shape == (2, 5)
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "words"),
+    [("kcor", {"tau": 0.7}, "did you mean 'kcore'?"), ("kcore", {"taus": 0.7}, "taus"), ("kcore", {}, "tau")],
+)
+def test_prune_refuses_unknown_methods_and_options(method, options, words):
+    with pytest.raises(BadValue, match="method") as refusal:
+        prunebook.prune(models.build("resnet20", seed=0), X[:1], method, **options)
+    assert words in str(refusal.value)

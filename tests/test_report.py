@@ -1,0 +1,88 @@
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import stats
+
+from prunebook.errors import BadValue
+from prunebook.report import figures, tables
+from prunebook.report.tables import Interval
+
+
+def test_an_interval_is_students_t_at_95_percent():
+    values = [1.0, 2.0, 4.0, 4.5]
+    low, high = stats.t.interval(0.95, len(values) - 1, loc=np.mean(values), scale=stats.sem(values))
+    found = tables.interval(values)
+    assert found.mean == pytest.approx((low + high) / 2)
+    assert found.half == pytest.approx((high - low) / 2)
+    assert str(Interval(1.234, 0.056, 3)) == "1.23 ± 0.06"
+
+
+def test_one_value_has_no_interval_and_none_is_refused():
+    assert math.isnan(tables.interval([3.0]).half)
+    assert str(tables.interval([3.0])) == "3.00"
+    with pytest.raises(BadValue):
+        tables.interval([])
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "words"),
+    [
+        (Interval(50, 2, 3), 51.9, "within our interval"),
+        (Interval(50, 2, 3), 47.9, "ours is higher"),
+        (Interval(50, 2, 3), 52.1, "ours is lower"),
+        (Interval(50, math.nan, 1), 50, "one measurement: no interval"),
+    ],
+)
+def test_the_verdict_says_where_the_papers_number_lies(ours, theirs, words):
+    assert tables.verdict(ours, theirs) == words
+
+
+def frame() -> pd.DataFrame:
+    rows = []
+    for tau, rates in ((0.65, (49.0, 50.0, 51.0)), (0.7, (20.0, 20.0, 20.0))):
+        for draw, fr in enumerate(rates):
+            rows.append({"arch": "resnet56", "score": "entropy", "tau": tau, "draw": draw, "FR thop": fr, "PR thop": fr / 2,
+                         "top1 fine-tuned": math.nan})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_our_rates_stand_beside_the_papers_with_the_place_they_are_from():
+    table = tables.beside_paper(frame(), "cifar10").set_index(["tau", "rate"])
+    row = table.loc[(0.65, "FR")]
+    assert row.paper == "50.10"
+    assert row.difference == "-0.10"
+    assert row.verdict == "within our interval"
+    assert row["where"].startswith("Table 3")
+    assert table.loc[(0.7, "FR")].verdict == "ours is lower"
+    assert len(table) == 4
+
+
+def test_there_is_nothing_beside_where_the_paper_has_no_such_data():
+    assert tables.beside_paper(frame(), "digits").empty
+
+
+def test_the_table_by_tau_has_means_intervals_and_counts():
+    table = tables.by_tau(frame(), ["FR thop", "top1 fine-tuned"])
+    assert table.loc[("resnet56", "entropy", 0.65), "FR thop"] == "50.00 ± 2.48"
+    assert table.loc[("resnet56", "entropy", 0.65), "top1 fine-tuned"] == "—"
+    assert table.n.tolist() == [3, 3]
+
+
+def test_the_papers_rates_are_its_own_rows_only():
+    paper = tables.paper_rates("cifar10")
+    resnet56 = paper[(paper.arch == "resnet56") & (paper.metric == "fr")].set_index("tau").value
+    assert resnet56.to_dict() == {0.75: 16.20, 0.7: 24.93, 0.65: 50.10, 0.6: 78.91}
+
+
+def test_a_recorded_layer_gives_its_similarity_back():
+    result = {"filters": 3, "bits": 10, "agreements": [[7, 5], [10], []]}
+    expected = [[1, 0.7, 0.5], [0.7, 1, 1], [0.5, 1, 1]]
+    assert torch.equal(figures.similarity_of(result), torch.tensor(expected, dtype=torch.float64))
+
+
+def test_at_most_three_thresholds_are_drawn():
+    assert figures.three_of([0.8, 0.6, 0.65, 0.7, 0.75]) == [0.6, 0.7, 0.8]
+    assert figures.three_of([0.7]) == [0.7]

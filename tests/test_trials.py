@@ -1,0 +1,250 @@
+"""Trials, records and the local engine, on a task of the tests' own that costs nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from pydantic import Field
+
+from prunebook import trials
+from prunebook.errors import BadValue
+from prunebook.trials import DamagedRecord, MissingRecords, Store, Trial, trial as trial_module
+from prunebook.trials.engine import parse_budget
+from prunebook.trials.trial import Parameters, task
+
+
+class Square(Parameters):
+    x: int = Field(ge=0)
+    power: int = 2
+
+    def describe(self) -> str:
+        return f"{self.x}^{self.power}"
+
+
+CALLS: list[int] = []
+
+
+@task("square", version=1, parameters=Square)
+def square(p, context):
+    CALLS.append(p.x)
+    return {"value": p.x**p.power}
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    CALLS.clear()
+    return Store(tmp_path / "local", tmp_path / "published")
+
+
+@pytest.fixture
+def bump(monkeypatch):
+    def to(version: int) -> None:
+        old = trial_module._TASKS["square"]
+        monkeypatch.setitem(trial_module._TASKS, "square", trial_module.Task(**{**vars(old), "version": version}))
+
+    return to
+
+
+def squares(n: int) -> list[Trial]:
+    return [Trial("square", {"x": x}) for x in range(n)]
+
+
+def run(wanted, store, **options):
+    return trials.run(wanted, store=store, progress=False, **options)
+
+
+def test_a_trial_runs_once_and_is_read_ever_after(store):
+    assert [r.result["value"] for r in run(squares(4), store)] == [0, 1, 4, 9]
+    assert [r.result["value"] for r in run(squares(5), store)] == [0, 1, 4, 9, 16]
+    assert CALLS == [0, 1, 2, 3, 4]
+
+
+def test_force_computes_again(store):
+    run(squares(2), store)
+    run(squares(2), store, force=True)
+    assert CALLS == [0, 1, 0, 1]
+
+
+def test_the_key_depends_on_task_and_parameters_and_not_on_spelled_out_defaults():
+    assert Trial("square", {"x": 3}).key == Trial("square", {"power": 2, "x": 3}).key
+    assert Trial("square", {"x": 3}) == Trial("square", {"x": 3, "power": 2})
+    assert Trial("square", {"x": 3}).key != Trial("square", {"x": 4}).key
+
+
+def test_a_record_of_another_version_is_shown_as_stale_and_not_used(store, bump):
+    run(squares(1), store)
+    bump(2)
+    one = squares(1)[0]
+    assert store.state(one) == "stale"
+    assert store.find(one) is None
+    assert all(trials.is_stale(record) for record in store.records())
+    with pytest.raises(MissingRecords, match="1 stale"):
+        run([one], store, engine="records")
+    run([one], store)
+    assert CALLS == [0, 0]
+    assert store.state(one) == "done"
+
+
+def test_a_changed_default_makes_a_record_stale(store, monkeypatch):
+    run(squares(1), store)
+    cubed = type("Square", (Square,), {"__annotations__": {"power": int}, "power": 3})
+    old = trial_module._TASKS["square"]
+    monkeypatch.setitem(trial_module._TASKS, "square", trial_module.Task(**{**vars(old), "parameters": cubed}))
+    assert store.state(Trial("square", {"x": 0})) == "stale"
+
+
+def test_engine_records_computes_nothing(store):
+    with pytest.raises(MissingRecords, match="2 of 2 records are not there"):
+        run(squares(2), store, engine="records")
+    assert CALLS == []
+
+
+@pytest.mark.parametrize("harm", ["truncate", "flip", "garbage"])
+def test_a_damaged_record_is_named_and_computed_again(store, capsys, harm):
+    one = squares(3)[2]
+    run([one], store)
+    path = store.path(one)
+    text = path.read_text()
+    path.write_text({"truncate": text[:40], "flip": text.replace('"value": 4', '"value": 5'), "garbage": "[]"}[harm])
+    with pytest.raises(DamagedRecord, match=path.name):
+        store.find(one)
+    assert run([one], store)[0].result == {"value": 4}
+    assert str(path) in capsys.readouterr().err
+    assert CALLS == [2, 2]
+
+
+def test_a_published_record_is_used_where_there_is_no_local_one(store):
+    one = squares(1)[0]
+    run([one], store)
+    published = store.publish(one)
+    store.path(one).unlink()
+    assert run([one], store, engine="records")[0].key == published.stem
+    assert CALLS == [0]
+
+
+def test_the_same_trials_give_the_same_records_but_for_times(tmp_path):
+    contents = []
+    for name in ("a", "b"):
+        store = Store(tmp_path / name, tmp_path / "none")
+        run(squares(3), store)
+        stripped = []
+        for path in sorted(store.local.glob("*/*.json")):
+            value = json.loads(path.read_text())
+            stripped.append({k: v for k, v in value.items() if k not in ("times", "provenance", "sha256")})
+        contents.append(stripped)
+    assert contents[0] == contents[1]
+    assert len(contents[0]) == 3
+
+
+def test_a_record_holds_code_environment_hardware_and_durations(store):
+    record = run(squares(1), store)[0]
+    assert record.times["total"] >= 0
+    assert record.provenance["environment"]["torch"].startswith("2.")
+    assert record.provenance["hardware"]["threads"] >= 1
+    assert {"code", "finished"} <= set(record.provenance)
+    assert record.params == {"x": 0, "power": 2}
+
+
+def test_a_budget_that_is_over_starts_no_further_trial(store, monkeypatch):
+    clock = iter([0.0, 0.0, 5.0, 10.0])
+    monkeypatch.setattr("prunebook.trials.engine.time.monotonic", lambda: next(clock, 99.0))
+    assert len(run(squares(4), store, budget="8s")) == 2
+    assert CALLS == [0, 1]
+
+
+@pytest.mark.parametrize(("text", "seconds"), [(90, 90), ("90s", 90), ("25m", 1500), ("1.5h", 5400), (None, None)])
+def test_budgets_are_read(text, seconds):
+    assert parse_budget(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["soon", "-5", "0", "5d", ""])
+def test_impossible_budgets_are_refused(text):
+    with pytest.raises(BadValue, match="budget is"):
+        parse_budget(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "words"),
+    [
+        ("sqare", {"x": 1}, "did you mean 'square'?"),
+        ("square", {"x": -1}, "x is -1: input should be greater than or equal to 0"),
+        ("square", {"x": 1, "pwoer": 3}, "there is no parameter 'pwoer'; there are: x, power; did you mean 'power'?"),
+        ("square", {}, "the parameter 'x' is missing"),
+    ],
+)
+def test_an_impossible_trial_cannot_be_made(name, params, words):
+    with pytest.raises(BadValue) as refusal:
+        Trial(name, params)
+    assert words in str(refusal.value)
+
+
+def test_an_error_inside_a_trial_says_which_trial_it_was_and_writes_nothing(store):
+    @task("broken", version=1, parameters=Square)
+    def broken(p, context):
+        raise RuntimeError("no")
+
+    try:
+        with pytest.raises(RuntimeError) as fault:
+            run([Trial("broken", {"x": 7})], store)
+        assert "broken" in fault.value.__notes__[0]
+        assert "7^2" in fault.value.__notes__[0]
+        assert not list(store.local.rglob("*.json"))
+    finally:
+        del trial_module._TASKS["broken"]
+
+
+SLOW = """
+import sys, time
+from prunebook import trials
+from prunebook.trials.trial import Parameters, task
+class P(Parameters):
+    x: int
+    def describe(self): return str(self.x)
+@task("slow", version=1, parameters=P)
+def slow(p, context):
+    time.sleep(0.15)
+    return {"value": p.x}
+from pathlib import Path
+store = trials.Store(Path(sys.argv[1]), Path(sys.argv[1]) / "none")
+trials.run([trials.Trial("slow", {"x": x}) for x in range(8)], store=store, progress=False)
+print("complete")
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_run_that_is_stopped_loses_at_most_the_trial_in_flight_and_goes_on(tmp_path, how):
+    command = [sys.executable, "-c", SLOW, str(tmp_path)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    folder = tmp_path / "slow"
+    deadline = time.monotonic() + 60
+    while len(list(folder.glob("*.json"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, how)
+    process.wait()
+    kept = {path: path.stat().st_mtime_ns for path in folder.glob("*.json")}
+    assert 3 <= len(kept) < 8
+    assert all(trials.store.read(path) for path in kept)  # whole, whatever the moment
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "complete" in done.stdout
+    assert len(list(folder.glob("*.json"))) == 8
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept  # not computed again
+
+
+def test_records_go_to_a_temporary_name_first(store, monkeypatch):
+    seen = []
+    real = os.replace
+
+    def replace(source, target):
+        seen.append((Path(source).name, Path(target).name))
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    run(squares(1), store)
+    (source, target) = seen[0]
+    assert source.startswith(f".{target}.")
+    assert source.endswith(".part")
