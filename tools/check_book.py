@@ -176,7 +176,7 @@ def check_in_browser(site: Path, screenshots: Path | None = None) -> list[str]:
                     found += page.evaluate(WIDTH)
                     if screenshots is not None:
                         file = f"{name.removesuffix('.html').replace('/', '-')}-{screen}-{scheme}.png"
-                        page.screenshot(path=screenshots / file, full_page=True)
+                        page.screenshot(path=screenshots / file, full_page=True, animations="disabled")
                 problems.update(dict.fromkeys(f"{name}: {problem}" for problem in [*watch.seen, *found]))
             context.close()
     return list(problems)
