@@ -46,7 +46,10 @@ def _without(width: int, removed: Sequence[int]) -> list[int]:
 
 def width(layer: nn.Module) -> int:
     """Output channels of a convolution, or outputs of a linear layer."""
-    return int(layer.out_channels if isinstance(layer, nn.Conv2d) else layer.out_features)
+    if isinstance(layer, nn.Conv2d):
+        return layer.out_channels
+    assert isinstance(layer, nn.Linear)
+    return layer.out_features
 
 
 def prunable_layers(model: nn.Module) -> dict[str, nn.Module]:

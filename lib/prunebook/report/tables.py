@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -25,8 +25,9 @@ class Interval(NamedTuple):
         return f"{self.mean:.2f}" if math.isnan(self.half) else f"{self.mean:.2f} ± {self.half:.2f}"
 
 
-def interval(values: Sequence[float]) -> Interval:
+def interval(values: Iterable[float]) -> Interval:
     """Student's t, two-sided 95 %. The values are taken as independent draws."""
+    values = [float(value) for value in values]
     n = len(values)
     if n == 0:
         raise BadValue("an interval needs at least one value")
@@ -81,8 +82,11 @@ def baselines(records: Sequence[Record]) -> pd.DataFrame:
 
 def by_tau(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     """Mean and 95 % interval of each column, as text, over the repetitions of an architecture, score and tau."""
+    def text(values: pd.Series) -> str:
+        return str(interval(values.dropna())) if values.notna().any() else "—"
+
     groups = frame.groupby(["arch", "score", "tau"], sort=True)
-    table = groups[list(columns)].agg(lambda values: str(interval(values.dropna())) if values.notna().any() else "—")
+    table = groups[list(columns)].agg(text)
     table.insert(0, "n", groups.size())
     return table.rename_axis(["network", "score", "tau"])
 
@@ -102,7 +106,8 @@ def beside_paper(frame: pd.DataFrame, dataset: str, counter: str = "thop") -> pd
     paper = paper[paper.ours & paper.tau.notna() & (paper.dataset == PAPER_DATASETS.get(dataset, ""))]
     paper = paper[paper.sample_size.isna()]
     rows = []
-    for (arch, tau), group in frame[frame.score == "entropy"].groupby(["arch", "tau"]):
+    groups: Any = frame[frame.score == "entropy"].groupby(["arch", "tau"])
+    for (arch, tau), group in groups:
         theirs = paper[(paper.model == PAPER_NAMES.get(arch, "")) & (paper.tau.sub(tau).abs() < 1e-9)]
         for metric in ("FR", "PR"):
             cell = theirs[theirs.metric == metric.lower()]

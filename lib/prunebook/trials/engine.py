@@ -170,9 +170,9 @@ def _run_missing(trials: list[Trial], store: Store, device: str, seconds: float 
         tqdm(total=len(trials), desc="trials", unit="trial", disable=not progress, smoothing=0) as outer,
         tqdm(total=1, leave=False, disable=not progress, bar_format="{desc} {percentage:3.0f}%|{bar}|") as inner,
     ):
-        for trial in trials:
+        for done, trial in enumerate(trials):
             if seconds is not None and time.monotonic() - start >= seconds:
-                outer.write(f"prunebook: the budget of {seconds:g} s is over; {outer.total - outer.n} trials are left")
+                outer.write(f"prunebook: the budget of {seconds:g} s is over; {len(trials) - done} trials are left")
                 return
             outer.set_postfix_str(describe(trial))
             compute(trial, store, device, inner if progress else None)

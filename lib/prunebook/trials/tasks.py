@@ -38,7 +38,7 @@ class Baseline(Parameters):
     dataset: str = "digits"
     size: int | None = Field(None, ge=1)
     arch: str = "resnet20"
-    options: dict[str, bool | int | float | str] = Field({})
+    options: dict[str, Any] = Field({})
     weights: str | None = None
     fit: Fit | None = None
     normalise: Literal["dataset", "imagenet"] = "dataset"
@@ -235,7 +235,8 @@ def fit(
     history: list[dict[str, float]] = []
 
     def note(epoch: int, epochs: int, metrics: dict[str, float]) -> None:
-        facts = {"epoch": epoch, **{k: metrics[k] for k in ("loss", "train_top1", "val_top1") if k in metrics}}
+        facts: dict[str, float] = {"epoch": epoch}
+        facts |= {name: metrics[name] for name in ("loss", "train_top1", "val_top1") if name in metrics}
         if on_test:
             facts["test_top1"] = training.evaluate(model, dataset.test, mean=mean, std=std).top1
         history.append({name: round(value, 6) for name, value in facts.items()})
