@@ -8,7 +8,6 @@ UV_VERSION := 0.13.9
 BIN := .venv/bin
 READY := .venv/.ready
 NOTEBOOKS := $(sort $(patsubst notebooks/%.yml,%,$(wildcard notebooks/*.yml)))
-export PYTHONDONTWRITEBYTECODE ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup book html runs test lint types unit smoke browser run serve bench data lab lock lock-check clean
@@ -24,7 +23,7 @@ $(READY): requirements.lock pyproject.toml
 	  || { echo "PruneBook needs Python 3.11, 3.12 or 3.13; name one: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
 	@touch $@
 

@@ -101,7 +101,8 @@ def library_seconds(all_maps: list[Tensor], full: bool) -> float:
 
 def peak_memory(arch: str) -> dict[str, float]:
     """GiB at the peak of a process that only plans for `arch`, and how much of it was there before planning."""
-    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import bench_kcore; bench_kcore.plan_once({arch!r})"
+    folder = str(Path(__file__).parent)
+    code = f"import sys; sys.path.insert(0, {folder!r}); import bench_kcore; bench_kcore.plan_once({arch!r})"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return json.loads(run.stdout.splitlines()[-1])
 
@@ -120,7 +121,6 @@ def measure(full: bool) -> dict[str, float]:
     hashing = median_seconds(lambda: [phash.hashes(m) for m in maps])
     hashing_library_kind = median_seconds(lambda: [phash.hashes(m, "imagehash") for m in maps], repeats=3)
     literal, library = literal_seconds(maps, full), library_seconds(maps, full)
-    del maps
     found = {
         "VGG-16 similarity, 13 layers, s": similarity,
         "VGG-16 similarity, literal loop, s": literal,

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision import datasets
+
 from prunebook import data
 from prunebook.errors import BadValue, MissingData
-from torchvision import datasets
 
 ROOT = os.environ.get("PRUNEBOOK_DATA", "")
 

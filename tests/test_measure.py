@@ -2,10 +2,11 @@
 
 import pytest
 import torch
-from prunebook import measure
-from prunebook.errors import BadValue
 from sklearn.metrics import f1_score
 from torch import nn
+
+from prunebook import measure
+from prunebook.errors import BadValue
 
 
 def small() -> nn.Module:

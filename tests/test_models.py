@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+
 from prunebook import models
 from prunebook.errors import BadValue
 from prunebook.measure import cost

@@ -127,7 +127,9 @@ VALUES = st.one_of(
     st.none(), st.booleans(), st.integers(-3, 300), st.floats(-2, 3), st.just(float("nan")), st.text(max_size=6),
     st.sampled_from(["resnet20", "vgg16", "entropy", "l1", "cifar10", "digits", "eval", "lead", ">=", "local"]),
     st.lists(st.one_of(st.floats(-1, 2), st.sampled_from(["resnet20", "random", "x"])), max_size=3),
-    st.dictionaries(st.sampled_from(["resnet20", "vgg16", "x"]), st.one_of(st.integers(-1, 3), st.just({"width": 0.5})), max_size=2),
+    st.dictionaries(
+        st.sampled_from(["resnet20", "vgg16", "x"]), st.one_of(st.integers(-1, 3), st.just({"width": 0.5})), max_size=2
+    ),
 )  # fmt: skip
 PARAMETER_NAMES = st.sampled_from([*kcore.Parameters.model_fields, "tau", "epoch", "x"])
 
@@ -151,7 +153,7 @@ def test_each_trial_of_a_run_is_its_own_and_baselines_come_first():
     found = kcore.trials(p)
     assert len(set(found)) == len(found)
     prunings = kcore.prunings(p)
-    assert len(prunings) == 2 * 3 * 2 * 3  # networks, scores, seeds, thresholds
+    assert len(prunings) == 2 * 2 * 2 * 3  # networks, scores, seeds, thresholds
     needed = {trial for one in prunings for trial in one.needs()}
     assert needed == set(kcore.baselines(p))
     assert found[: len(needed)] == kcore.baselines(p)

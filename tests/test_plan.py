@@ -45,19 +45,15 @@ def silence(model: nn.Module, plan: PruningPlan) -> nn.Module:
 
         return zero
 
+    norms = {"conv1": "bn1", "conv2": "bn2", "shortcut.0": "shortcut.1"}
     for name, kept in plan.keep.items():
         # After the batch norm that follows the convolution: its bias would otherwise revive a zeroed channel.
-        after = {"conv1": "bn1", "conv2": "bn2", "shortcut.0": "shortcut.1"}
-        path, _, last = name.rpartition("features.") if "features" in name else ("", "", name)
-        if "features" in name:
-            norm = f"features.{int(last) + 1}"
+        if name.startswith("features."):
+            norm = f"features.{int(name.removeprefix('features.')) + 1}"
         else:
-            end = next(e for e in after if name.endswith(e))
-            norm = name[: -len(end)] + after[end]
+            end = next(end for end in norms if name.endswith(end))
+            norm = name.removesuffix(end) + norms[end]
         model.get_submodule(norm).register_forward_hook(hook(kept))
-    for module in model.modules():
-        if isinstance(module, models.resnet.PadShortcut):
-            pass  # its inputs are silenced already, and its outputs meet silenced ones in the sum below
     return model
 
 

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
+
 from prunebook import data, training
 from prunebook.data import Split
 from prunebook.errors import BadValue
-from torch import nn
 
 NORMAL: dict[str, Any] = {"mean": (0.3,), "std": (0.4,)}
 

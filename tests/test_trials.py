@@ -13,7 +13,8 @@ from pydantic import Field
 
 from prunebook import trials
 from prunebook.errors import BadValue
-from prunebook.trials import DamagedRecord, MissingRecords, Store, Trial, trial as trial_module
+from prunebook.trials import DamagedRecord, MissingRecords, Store, Trial
+from prunebook.trials import trial as trial_module
 from prunebook.trials.engine import parse_budget
 from prunebook.trials.trial import Parameters, task
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
+from torch import nn
+
 from prunebook import data, models, training, weights
 from prunebook.errors import BadValue, MissingData
 from prunebook.plan import PruningPlan
-from safetensors.torch import save_file
-from torch import nn
 
 
 def tiny(seed: int = 0, **options: Any) -> nn.Module:

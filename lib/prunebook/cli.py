@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from prunebook import notebooks, paths, trials
+from prunebook import files, notebooks, paths, trials
 from prunebook.errors import BadValue, choose
 from prunebook.notebooks import Notebook
 
@@ -30,9 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="prunebook", description="Re-run, check and render the notebooks of PruneBook."
-    )
+    parser = argparse.ArgumentParser(prog="prunebook", description="Re-run, check and render the notebooks of PruneBook.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     listing = commands.add_parser("list", help="notebooks, their runs and parameters")
@@ -102,9 +100,7 @@ def _run(options: argparse.Namespace) -> int:
     given = notebooks.overrides(options.parameters)
     parameters = notebook.parameters(options.run, given)
     wanted = notebook.trials(parameters)
-    found = trials.run(
-        wanted, engine=parameters.engine, budget=options.budget, force=options.force, device=options.device
-    )
+    found = trials.run(wanted, engine=parameters.engine, budget=options.budget, force=options.force, device=options.device)
     if len(found) < len(dict.fromkeys(wanted)):
         print(
             "prunebook: records are missing, so the notebook was not executed; the same command goes on",
@@ -114,13 +110,15 @@ def _run(options: argparse.Namespace) -> int:
     if not options.trials_only:
         page = notebooks.page(notebook, options.run, given)
         digest = notebooks.fingerprint(notebook, parameters, found)
-        print(notebooks.execute(notebook, parameters, page, digest).relative_to(paths.project()))
+        subtitle = ", ".join(f"{name} {value}" for name, value in given.items() if name != "engine")
+        print(notebooks.execute(notebook, parameters, page, digest, subtitle).relative_to(paths.project()))
     return 0
 
 
 def _pages(options: argparse.Namespace) -> int:
     if options.smoke:
         return _smoke()
+    files.write_text(notebooks.pages_folder() / "own" / "index.md", notebooks.OWN_RUNS)
     for notebook, run in notebooks.pages():
         # A published page is made from committed records: whoever builds the book need not have the data.
         published = notebook.run(run).published

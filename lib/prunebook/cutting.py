@@ -105,9 +105,7 @@ def cut(model: nn.Module, keep: Mapping[str, Sequence[int]], example_inputs: Ten
         done.update(coupled)
         for other in coupled:
             if list(keep[other]) != list(kept):
-                raise BadValue(
-                    f"layers {name!r} and {other!r} are coupled, but the plan keeps different channels of them"
-                )
+                raise BadValue(f"layers {name!r} and {other!r} are coupled, but the plan keeps different channels of them")
         removed = _without(width(modules[name]), kept)
         if removed and is_output:
             raise BadValue(f"layer {name!r} makes the network's output, so its channels cannot be removed")

@@ -74,8 +74,6 @@ def visit(
     return seen
 
 
-def maps(
-    model: nn.Module, images: Tensor, layers: Iterable[str] | None = None, mode: str = "eval"
-) -> dict[str, Tensor]:
+def maps(model: nn.Module, images: Tensor, layers: Iterable[str] | None = None, mode: str = "eval") -> dict[str, Tensor]:
     """The feature maps themselves, (m, n, h, w) by layer name. All at once in memory: prefer `visit` for whole networks."""
     return visit(model, images, lambda name, output: output.clone(), layers, mode)

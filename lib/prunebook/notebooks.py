@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import logging
+import os
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -26,6 +28,7 @@ class Run(BaseModel):
     about: str = Field(min_length=1)
     time: str = Field(min_length=1)  # how long it takes without any record, and on what
     published: bool = False  # its records are committed, and its page is rendered from them
+    page: str | None = Field(None, pattern=r"^[a-z0-9-]+$")  # the page's file name, if it is not NOTEBOOK-RUN
     parameters: dict[str, Any] = {}
 
 
@@ -86,29 +89,44 @@ def overrides(pairs: list[tuple[str, str]]) -> dict[str, Any]:
         try:
             found[name] = yaml.safe_load(text)
         except yaml.YAMLError:
-            raise BadValue(
-                f"{name} is {text!r}, which is not a value in YAML such as 0.7, resnet56 or [0.6, 0.7]"
-            ) from None
+            raise BadValue(f"{name} is {text!r}, which is not a value in YAML such as 0.7, resnet56 or [0.6, 0.7]") from None
     return found
 
 
+def pages_folder() -> Path:
+    """Executed notebooks: generated, ignored by git."""
+    return paths.project() / "book" / "runs"
+
+
+OWN_RUNS = """# Your own runs
+
+Runs with parameters of your own, as far as this copy of the project has any: `make run` makes one, and `make book`
+puts it here.
+
+    make run NB=kcore ARGS="-p taus '[0.65, 0.7]'"
+"""
+
+
 def page(notebook: Notebook, run: str, given: Mapping[str, Any] | None = None) -> Path:
-    """Where the executed notebook goes: a run as it is named has a page of its own, one with other parameters another."""
-    place = paths.project() / "book" / "runs"
+    """Where the executed notebook goes: `pages` have their place in the book, all else goes to "Your own runs"."""
+    place = pages_folder()
     changed = {name: value for name, value in (given or {}).items() if name != "engine"}  # which changes no content
     if not changed:
-        return place / f"{notebook.name}-{run}.ipynb"
+        name = notebook.run(run).page or f"{notebook.name}-{run}"
+        return (place if has_page(notebook, run) else place / "own") / f"{name}.ipynb"
     digest = hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:8]
     return place / "own" / f"{notebook.name}-{run}-{digest}.ipynb"
+
+
+def has_page(notebook: Notebook, run: str) -> bool:
+    """Whether _toc.yml names a page for this run."""
+    return run == "quick" or notebook.run(run).published
 
 
 def pages() -> list[tuple[Notebook, str]]:
     """The runs that have a page in the book: "quick", and those that are published; the page on the records last."""
     found = [
-        (notebook, run)
-        for notebook in map(get, names())
-        for run, about in notebook.description.runs.items()
-        if run == "quick" or about.published
+        (notebook, run) for notebook in map(get, names()) for run in notebook.description.runs if has_page(notebook, run)
     ]
     return sorted(found, key=lambda item: item[0].name == "status")
 
@@ -134,10 +152,19 @@ def is_fresh(output: Path, digest: str) -> bool:
         return False
 
 
-def execute(notebook: Notebook, parameters: NotebookParameters, output: Path, digest: str = "") -> Path:
-    """Execute the template with `parameters`; `output` appears, or is replaced, only once all cells have run."""
-    import papermill  # here, because it takes a second that `prunebook list` need not wait for
+def execute(notebook: Notebook, parameters: NotebookParameters, output: Path, digest: str = "", subtitle: str = "") -> Path:
+    """Execute the template with `parameters`; `output` appears, or is replaced, only once all cells have run.
 
+    `digest` is the page's `fingerprint`; `subtitle` is added to its heading.
+    """
+    import papermill  # here, because it takes a second that `prunebook list` need not wait for
+    from traitlets.config import Config
+
+    # Parameters have been checked by their model; papermill's own reading of the cell trips over a value such as ">=".
+    logging.getLogger("papermill").setLevel(logging.ERROR)
+    kernel = Config()
+    if os.name == "posix":  # sockets in a folder of the user's rather than ports that others on the machine could reach
+        kernel.KernelManager.transport = "ipc"
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".run-") as scratch:
         draft = Path(scratch) / output.name
@@ -148,12 +175,17 @@ def execute(notebook: Notebook, parameters: NotebookParameters, output: Path, di
             cwd=str(paths.project()),
             kernel_name="python3",
             progress_bar=False,
+            config=kernel,
         )
-        return files.write_text(output, _clean(json.loads(draft.read_text(encoding="utf-8")), digest))
+        return files.write_text(output, _clean(json.loads(draft.read_text(encoding="utf-8")), digest, subtitle))
 
 
-def _clean(notebook: dict[str, Any], digest: str) -> str:
+def _clean(notebook: dict[str, Any], digest: str, subtitle: str) -> str:
     """The executed notebook, marked with its fingerprint, without times and paths that papermill leaves in it."""
+    if subtitle:
+        source = notebook["cells"][0]["source"]
+        heading, _, rest = (source if isinstance(source, str) else "".join(source)).partition("\n")
+        notebook["cells"][0]["source"] = f"{heading}: {subtitle}\n{rest}"
     notebook["metadata"].pop("papermill", None)
     notebook["metadata"]["prunebook"] = {"fingerprint": digest}
     for cell in notebook["cells"]:

@@ -18,6 +18,7 @@ from functools import lru_cache
 import numpy as np
 import scipy.fftpack
 import torch
+from PIL import Image
 from torch import Tensor
 
 from prunebook.errors import choose, require
@@ -75,9 +76,7 @@ def similarity(hashes: Tensor) -> Tensor:
         Symmetric, in [0, 1], 1 on the diagonal. Each entry is an integer count divided once, so that a similarity of
         exactly 7/10 compares equal to a threshold of 0.7.
     """
-    require(
-        hashes.dim() == 3 and hashes.numel() > 0, "hashes.shape", tuple(hashes.shape), "(m, n, bits) without a zero"
-    )
+    require(hashes.dim() == 3 and hashes.numel() > 0, "hashes.shape", tuple(hashes.shape), "(m, n, bits) without a zero")
     m, n, bits = hashes.shape
     # Bits as -1 and +1: a dot product is agreements - disagreements. float32 holds such sums exactly below 2 ** 24.
     exact = torch.float32 if m * bits < 2**24 else torch.float64
@@ -140,23 +139,20 @@ def _library_bits(picture: np.ndarray) -> np.ndarray:
 
 
 def _resize(grey: Tensor) -> Tensor:
-    """(r, h, w) whole numbers in 0..255 -> (r, 32, 32): Pillow's Lanczos, each pass rounded to grey levels.
+    """(r, h, w) whole numbers in 0..255 -> (r, 32, 32): Pillow's Lanczos, each of its two passes rounded to grey levels.
 
-    Rounding between the passes makes their order matter: Pillow (from 13.0) shortens the longer side first.
+    Because of that rounding the order of the passes matters. For square maps Pillow takes the rows first; for others its
+    choice depends on the sizes and on its version, so those few go through Pillow itself.
     """
     _, h, w = grey.shape
-    passes = [_resize_columns, _resize_rows] if h > w else [_resize_rows, _resize_columns]
-    for resize in passes:
-        grey = resize(grey)
-    return grey
-
-
-def _resize_rows(grey: Tensor) -> Tensor:
-    return grey if grey.shape[2] == PICTURE else _round(grey @ _lanczos(grey.shape[2]).to(grey.device).T)
-
-
-def _resize_columns(grey: Tensor) -> Tensor:
-    return grey if grey.shape[1] == PICTURE else _round(_lanczos(grey.shape[1]).to(grey.device) @ grey)
+    if h == w == PICTURE:
+        return grey
+    if h != w:
+        lanczos = Image.Resampling.LANCZOS
+        pictures = (Image.fromarray(one).resize((PICTURE, PICTURE), lanczos) for one in grey.to(torch.uint8).cpu().numpy())
+        return torch.from_numpy(np.stack([np.asarray(picture) for picture in pictures])).to(grey)
+    weights = _lanczos(w).to(grey.device)
+    return _round(weights @ _round(grey @ weights.T))
 
 
 _FRACTION = 2.0**22  # Pillow works on 8-bit pictures with weights that are multiples of 2 ** -22

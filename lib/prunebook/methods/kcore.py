@@ -158,9 +158,7 @@ def rounds(similarity: Tensor, score: Tensor | Sequence[float], tau: float, edge
     """
     adjacency = _adjacency(similarity, tau, edge)
     scores = np.asarray(torch.as_tensor(score, dtype=torch.float64).cpu())
-    require(
-        scores.shape == (len(adjacency),), "score", scores.shape, f"one number for each of {len(adjacency)} filters"
-    )
+    require(scores.shape == (len(adjacency),), "score", scores.shape, f"one number for each of {len(adjacency)} filters")
     require(not np.isnan(scores).any(), "score", "an array with NaN", "numbers")
     return _rounds(adjacency, scores)
 

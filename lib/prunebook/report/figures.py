@@ -11,10 +11,12 @@ import seaborn as sns
 import torch
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
+from prunebook import phash
 from prunebook.methods import kcore
-from prunebook.report.tables import interval
 
 PALETTE = sns.color_palette("colorblind")
 MARKERS = "osD^vP*X"
@@ -51,9 +53,9 @@ def decomposition(similarity: Tensor, score: Sequence[float], tau: float, edge: 
     graph = kcore.redundancy_graph(similarity, tau, edge)
     steps = list(kcore.rounds(similarity, score, tau, edge))
     layout = nx.spring_layout(graph, seed=4, k=0.9)
-    columns = min(3, len(steps) + 1)
+    columns = 2
     rows = -(-(len(steps) + 1) // columns)
-    fig, axes = plt.subplots(rows, columns, figsize=(3.6 * columns, 3.3 * rows), squeeze=False)
+    fig, axes = plt.subplots(rows, columns, figsize=(3.9 * columns, 2.9 * rows), squeeze=False)
     left = graph.copy()
     for ax, step in zip(axes.flat, [*steps, None], strict=False):
         core = {v for component in step.components for v in component} if step else set()
@@ -80,13 +82,13 @@ def core_numbers(similarity: Tensor, taus: Sequence[float], edge: str = ">=") ->
     layout = nx.spring_layout(densest, seed=0, weight=None, k=2.2 / np.sqrt(len(densest)))
     numbers = [nx.core_number(graph) for graph in graphs]
     top = max(1, max(max(n.values()) for n in numbers))
-    fig, axes = plt.subplots(1, len(taus), figsize=(4.1 * len(taus), 4.1), squeeze=False)
+    fig, axes = plt.subplots(1, len(taus), figsize=(3 * len(taus) + 0.8, 3.2), squeeze=False)
     shades = sns.color_palette("viridis", as_cmap=True)
     for ax, tau, graph, number in zip(axes.flat, taus, graphs, numbers, strict=True):
         nx.draw_networkx_edges(graph, layout, ax=ax, alpha=0.18, width=0.7)
         drawn = nx.draw_networkx_nodes(graph, layout, ax=ax, node_color=[number[v] for v in graph], cmap=shades, vmin=0,
                                        vmax=top, node_size=55, edgecolors="white", linewidths=0.5)  # fmt: skip
-        ax.set_title(f"tau = {tau:g}: {graph.number_of_edges()} edges, degeneracy {max(number.values())}", fontsize=10)
+        ax.set_title(f"tau = {tau:g}: {graph.number_of_edges()} edges\ndegeneracy {max(number.values())}", fontsize=10)
         ax.set_axis_off()
     fig.colorbar(drawn, ax=axes, label="core number", shrink=0.8)
     return fig
@@ -96,7 +98,7 @@ def degree_and_entropy(similarity: Tensor, entropy: Sequence[float], taus: Seque
     """Our Figure 2: degree against entropy of a layer's filters at each tau, those that stay filled."""
     from scipy.stats import spearmanr
 
-    fig, axes = plt.subplots(1, len(taus), figsize=(4.1 * len(taus), 3.6), squeeze=False, sharey=True)
+    fig, axes = plt.subplots(1, len(taus), figsize=(3.1 * len(taus), 3.3), squeeze=False, sharey=True)
     for ax, tau in zip(axes.flat, taus, strict=True):
         degree = kcore.degrees(similarity, tau, edge).numpy()
         kept = np.zeros(len(degree), dtype=bool)
@@ -106,66 +108,75 @@ def degree_and_entropy(similarity: Tensor, entropy: Sequence[float], taus: Seque
         ax.scatter(degree[kept], values[kept], color=PALETTE[0], label="kept", s=32)
         varied = np.ptp(degree) > 0 and np.ptp(values) > 0
         rho = f"Spearman {spearmanr(degree, values).statistic:+.2f}" if varied else "one degree only"
-        ax.set_title(f"tau = {tau:g}: {kept.sum()} of {len(degree)} kept, {rho}", fontsize=10)
-        ax.set_xlabel("degree in the redundancy graph")
+        ax.set_title(f"tau = {tau:g}: {kept.sum()} of {len(degree)} kept\n{rho}", fontsize=10)
+        ax.set_xlabel("degree")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes[0, 0].set_ylabel("entropy of the activations (nats)")
     axes[0, 0].legend()
     return fig
 
 
 def rates(frame: pd.DataFrame, paper: pd.DataFrame, counter: str = "thop") -> Figure:
-    """FR and PR against tau, mean and 95 % interval, with the paper's points where it has the network.
+    """FR and PR against tau: a mark for each repetition, lines through the means, the paper's points where it has any.
 
     `paper`: columns arch, tau, metric ("fr", "pr"), value, label.
     """
     fig, axes = plt.subplots(1, 2, figsize=(9.2, 3.8), sharey=True)
+    rows = frame[frame.score == frame.score.iloc[0]]
     for ax, metric in zip(axes, ("FR", "PR"), strict=True):
-        for i, (arch, group) in enumerate(frame[frame.score == frame.score.iloc[0]].groupby("arch", sort=True)):
-            _line(ax, group, "tau", f"{metric} {counter}", f"{arch}, here", i)
+        for i, (arch, group) in enumerate(rows.groupby("arch", sort=True)):
+            _line(ax, group, "tau", f"{metric} {counter}", i, label=f"{arch}, here")
             theirs = paper[(paper.arch == arch) & (paper.metric == metric.lower())].sort_values("tau")
             if len(theirs):
                 ax.plot(theirs.tau, theirs.value, "--", marker="x", color=PALETTE[i], label=theirs.label.iloc[0])
         ax.set_xlabel("threshold tau")
+        ax.set_xticks(sorted(rows.tau.unique()))
+        ax.set_ylim(0, 101)
         ax.set_title({"FR": "MACs", "PR": "parameters"}[metric] + f" removed ({counter})", fontsize=10)
     axes[0].set_ylabel("removed, %")
     axes[1].legend(fontsize=8)
     return fig
 
 
-MOMENTS = {  # of a pruned network's life: column, how it is drawn
+MOMENTS = {  # of a pruned network's life: column, how its line is drawn
     "top1 pruned": ("only cut", (0, (1, 1.5))),
     "top1 recalibrated": ("batch norm recalibrated", "-"),
     "top1 fine-tuned": ("fine-tuned", (0, (4, 1.5))),
 }
 
 
-def accuracy(frame: pd.DataFrame, baseline: dict[str, float], counter: str = "thop") -> Figure:
-    """Accuracy against MACs removed, one panel a network: each score a colour, each moment of `MOMENTS` a line style."""
+def accuracy(frame: pd.DataFrame, baselines: pd.DataFrame, counter: str = "thop") -> Figure:
+    """Accuracy against MACs removed, one panel a network: each score a colour, each moment of `MOMENTS` a line style.
+
+    A mark for each repetition, lines through the means. `baselines`: columns network, "top-1, %".
+    """
     archs = sorted(frame.arch.unique())
-    fig, axes = plt.subplots(1, len(archs), figsize=(4.9 * len(archs), 4.2), squeeze=False, sharey=True)
+    fig, axes = plt.subplots(1, len(archs), figsize=(4.9 * len(archs), 4.4), squeeze=False, sharey=True)
+    scores = list(dict.fromkeys(frame.score))
     for ax, arch in zip(axes.flat, archs, strict=True):
-        rows = frame[frame.arch == arch]
-        ax.axhline(baseline[arch], color="#555555", lw=1, label="before pruning")
-        for i, score in enumerate(rows.score.unique()):
-            for column, (moment, dashes) in MOMENTS.items():
-                group = rows[(rows.score == score) & rows[column].notna()]
-                if len(group):
-                    _line(ax, group, f"FR {counter}", column, f"{score}, {moment}", i, dashes)
+        for before in baselines[baselines.network == arch]["top-1, %"]:
+            ax.axhline(before, color="#555555", lw=1)
+        for i, score in enumerate(scores):
+            for column, (_, dashes) in MOMENTS.items():
+                _line(ax, frame[(frame.arch == arch) & (frame.score == score)], f"FR {counter}", column, i, dashes)
         ax.set_xlabel(f"MACs removed, % ({counter})")
         ax.set_title(arch, fontsize=10)
         ax.set_ylim(0, 101)
-        ax.legend(fontsize=7)
     axes[0, 0].set_ylabel("top-1 on the test split, %")
+    keys = [Line2D([], [], color=PALETTE[i], marker=MARKERS[i], ls="") for i in range(len(scores))]
+    keys += [Line2D([], [], color="black", ls=dashes) for _, dashes in MOMENTS.values()]
+    keys += [Line2D([], [], color="#555555", lw=1)]
+    names = [*scores, *(moment for moment, _ in MOMENTS.values()), "before pruning"]
+    fig.legend(keys, names, loc="outside lower center", ncols=len(keys), fontsize=8)
     return fig
 
 
-def _line(ax: Any, rows: pd.DataFrame, x: str, y: str, label: str, i: int, dashes: Any = "-") -> None:
-    """Mean of y against mean of x at each tau, with the 95 % interval of y as bars."""
-    groups = [g for _, g in rows.groupby("tau") if g[y].notna().any()]
-    points = [(g[x].mean(), interval(g[y].dropna())) for g in groups]
-    xs, means = [p[0] for p in points], [p[1].mean for p in points]
-    bars = [np.nan_to_num(p[1].half) for p in points]
-    ax.errorbar(xs, means, yerr=bars, label=label, color=PALETTE[i], marker=MARKERS[i], capsize=3, ls=dashes, ms=5)
+def _line(ax: Any, rows: pd.DataFrame, x: str, y: str, i: int, dashes: Any = "-", label: str | None = None) -> None:
+    """The i-th series: a faint mark for each repetition, and a line through the means at each tau."""
+    rows = rows[rows[y].notna()]
+    means = rows.groupby("tau")[[x, y] if x != "tau" else [y]].mean().reset_index()
+    ax.plot(rows[x], rows[y], color=PALETTE[i], marker=MARKERS[i], ls="", ms=4, alpha=0.45)
+    ax.plot(means[x], means[y], color=PALETTE[i], marker=MARKERS[i], ls=dashes, ms=5, label=label)
 
 
 def kept_widths(keep: dict[float, dict[str, str]], title: str) -> Figure:
@@ -184,14 +195,15 @@ def kept_widths(keep: dict[float, dict[str, str]], title: str) -> Figure:
     return fig
 
 
-def bits(pictures: Sequence[np.ndarray], hashes: Sequence[np.ndarray], titles: Sequence[str]) -> Figure:
-    """Feature maps above, their 8 x 8 hash bits below."""
-    fig, axes = plt.subplots(2, len(pictures), figsize=(1.9 * len(pictures), 4), squeeze=False)
+def bits(maps: Sequence[Tensor], titles: Sequence[str]) -> Figure:
+    """Feature maps (h, w) above, the bits of their hash (kind "dct-mean") below."""
+    fig, axes = plt.subplots(2, len(maps), figsize=(1.9 * len(maps), 4), squeeze=False)
     two = ListedColormap(["#f0f0f0", PALETTE[0]])
-    for column, (picture, code, title) in enumerate(zip(pictures, hashes, titles, strict=True)):
-        axes[0, column].imshow(picture, cmap="gray")
+    for column, (one, title) in enumerate(zip(maps, titles, strict=True)):
+        code = phash.hashes(one[None, None]).reshape(min(phash.SIDE, len(one)), -1)
+        axes[0, column].imshow(one.numpy(), cmap="gray")
         axes[0, column].set_title(title, fontsize=9)
-        axes[1, column].imshow(code, cmap=two, vmin=0, vmax=1)
+        axes[1, column].imshow(code.numpy(), cmap=two, vmin=0, vmax=1)
         for ax in axes[:, column]:
             ax.set_xticks([])
             ax.set_yticks([])

@@ -1,6 +1,5 @@
 """Tables: our numbers from records, the paper's from data/reported, side by side."""
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -82,6 +81,7 @@ def baselines(records: Sequence[Record]) -> pd.DataFrame:
 
 def by_tau(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     """Mean and 95 % interval of each column, as text, over the repetitions of an architecture, score and tau."""
+
     def text(values: pd.Series) -> str:
         return str(interval(values.dropna())) if values.notna().any() else "—"
 
@@ -132,29 +132,19 @@ def paper_rates(dataset: str) -> pd.DataFrame:
     return rows.assign(arch=rows.model.map(ours), label=label)[["arch", "tau", "metric", "value", "label"]]
 
 
-def paired(prunings: Sequence[Record], baselines: Sequence[Record]) -> list[tuple[Record, float]]:
-    """Each pruned network's record with the accuracy of the very baseline that it was cut from."""
-    before = {_identity(record.params): record.result["test"]["top1"] for record in baselines}
-    return [(record, before[_identity(record.params["baseline"])]) for record in prunings]
-
-
-def _identity(params: dict[str, Any]) -> str:
-    return json.dumps(params, sort_keys=True)
-
-
 def setup(p: Any, records: Sequence[Record]) -> Any:
     """What was run, on what data, by what machine: a table of two columns from the records."""
     data = next(record.result["data"] for record in records if record.task == "baseline")
     sizes = ", ".join(f"{n} {split}" for split, n in data["images"].items())
     machines = {_machine(record) for record in records}
     hours = math.fsum(record.times["total"] for record in records) / 3600
+    shape = " x ".join(map(str, data["shape"]))
     facts = {
-        "data": f"{p.dataset}: {' x '.join(map(str, data['shape']))} pixels; images: {sizes}; fingerprint {data['fingerprint']}",
+        "data": f"{p.dataset}: {shape} pixels; images: {sizes}; fingerprint {data['fingerprint']}",
         "trials": f"{len(records)}, {hours:.2f} hours in all",
         "machine": "; ".join(sorted(machines)),
         "made": f"{min(_day(r) for r in records)} to {max(_day(r) for r in records)}",
         "seeds, draws of images": f"{p.seeds}, {p.draws}",
-        "parameters": ", ".join(f"{name}={value!r}" for name, value in p.model_dump(exclude={"engine"}).items()),
     }
     return show(pd.DataFrame(facts.items(), columns=["", "this run"]))
 
@@ -175,6 +165,16 @@ def show(frame: pd.DataFrame, empty: str = "Nothing to show.") -> Any:
 
 def listing(sentences: Sequence[str]) -> Markdown:
     return Markdown("\n".join(f"- {sentence}" for sentence in sentences))
+
+
+def kept_by_tau(records: Sequence[Record], arch: str, score: str) -> dict[float, dict[str, str]]:
+    """For each tau, what every layer keeps as a text of 0 and 1: the first repetition of that network and score."""
+    found: dict[float, dict[str, str]] = {}
+    for record in records:
+        p = record.params
+        if (p["baseline"]["arch"], p["score"]) == (arch, score):
+            found.setdefault(p["tau"], record.result["keep"])
+    return found
 
 
 def verdict(ours: Interval, theirs: float) -> str:

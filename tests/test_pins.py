@@ -1,0 +1,92 @@
+"""The result of each task's smoke trial, as it was when the task got its version.
+
+A change of what a task means has to come with a new version, or old records would pass for new ones. So if a result
+here changes: either mend the task, or bump its version in trials/tasks.py and write the pins anew with
+
+    python tests/test_pins.py
+"""
+
+import json
+import math
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from prunebook import files, notebooks, trials
+from prunebook.trials import Store, Trial
+
+PINS = Path(__file__).parent / "pins.json"
+
+
+def smoke_trials() -> list[Trial]:
+    """The first trial of each task among the smoke runs of all notebooks."""
+    found: dict[str, Trial] = {}
+    for name in notebooks.names():
+        notebook = notebooks.get(name)
+        for trial in notebook.trials(notebook.parameters("smoke")):
+            found.setdefault(trial.task, trial)
+    return list(found.values())
+
+
+def results(folder: Path) -> dict[str, dict]:
+    found = trials.run(smoke_trials(), store=Store(folder / "records", folder / "none"), progress=False, device="cpu")
+    return {record.task: {"version": record.version, "key": record.key, "result": record.result} for record in found}
+
+
+def difference(pinned, now, where="") -> str:
+    """Where two results differ; '' if they agree. Accuracies may move by two images of 450, other numbers by 2 %."""
+    if isinstance(pinned, dict) and isinstance(now, dict):
+        if pinned.keys() != now.keys():
+            return f"{where}: other names"
+        return next(filter(None, (difference(pinned[k], now[k], f"{where}.{k}") for k in pinned)), "")
+    if isinstance(pinned, list) and isinstance(now, list):
+        if len(pinned) != len(now):
+            return f"{where}: another length"
+        pairs = enumerate(zip(pinned, now, strict=True))
+        return next(filter(None, (difference(p, n, f"{where}[{i}]") for i, (p, n) in pairs)), "")
+    if isinstance(pinned, float) or isinstance(now, float):
+        slack = 0.5 if "top1" in where else 1e-3
+        return "" if math.isclose(pinned, now, rel_tol=0.02, abs_tol=slack) else f"{where}: {pinned} then, {now} now"
+    return "" if pinned == now else f"{where}: {pinned!r} then, {now!r} now"
+
+
+@pytest.fixture(scope="module")
+def now(tmp_path_factory) -> dict[str, dict]:
+    folder = tmp_path_factory.mktemp("pins")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PRUNEBOOK_CACHE", str(folder))
+        return results(folder)
+
+
+def test_every_task_is_pinned():
+    # Tests register tasks of their own; those of the package live in its module.
+    own = {name for name, task in trials.tasks().items() if task.run.__module__ == "prunebook.trials.tasks"}
+    assert set(json.loads(PINS.read_text())) == own
+
+
+@pytest.mark.parametrize("task", ["baseline", "layer", "prune"])
+def test_a_task_means_what_its_version_meant(task, now):
+    pinned = json.loads(PINS.read_text())[task]
+    cure = "bump the task's version and write the pins anew: python tests/test_pins.py"
+    assert now[task]["version"] == pinned["version"], f"the version is new, the pin is old; {cure}"
+    assert now[task]["key"] == pinned["key"], f"the smoke trial is another one; {cure}"
+    assert not difference(pinned["result"], now[task]["result"]), cure
+
+
+def test_the_comparison_notices_a_change():
+    assert difference({"keep": "101"}, {"keep": "111"})
+    assert difference({"fr": 10.0}, {"fr": 10.5})
+    assert difference({"top1": 10.0}, {"top1": 11.0})
+    assert difference({"cost": [1, 2]}, {"cost": [1, 3]})
+    assert not difference({"top1": 10.0, "a": [1.0]}, {"top1": 10.4, "a": [1.001]})
+
+
+if __name__ == "__main__":
+    import os
+
+    with tempfile.TemporaryDirectory() as scratch:
+        os.environ["PRUNEBOOK_CACHE"] = scratch
+        files.write_json(PINS, results(Path(scratch)))
+    sys.exit(0)
