@@ -41,18 +41,20 @@ def test_the_verdict_says_where_the_papers_number_lies(ours, theirs, words):
 
 
 def frame() -> pd.DataFrame:
+    fixed = {"arch": "resnet56", "width": 1, "score": "entropy", "seed": 0, "before thop": 127.6e6}
     rows = []
     for tau, rates in ((0.65, (49.0, 50.0, 51.0)), (0.7, (20.0, 20.0, 20.0))):
         for draw, fr in enumerate(rates):
-            rows.append({"arch": "resnet56", "score": "entropy", "tau": tau, "draw": draw, "FR thop": fr, "PR thop": fr / 2,
-                         "top1 fine-tuned": math.nan})  # fmt: skip
+            measured = {"FR thop": fr, "PR thop": fr / 2, "top1 fine-tuned": math.nan}
+            rows.append({**fixed, "tau": tau, "draw": draw, **measured})
     return pd.DataFrame(rows)
 
 
 def test_our_rates_stand_beside_the_papers_with_the_place_they_are_from():
     table = tables.beside_paper(frame(), "cifar10").set_index(["tau", "rate"])
     row = table.loc[(0.65, "FR")]
-    assert row.paper == "50.10"
+    assert row["paper, %"] == "50.10"
+    assert row.network == "resnet56: 127.60 M; paper 130.02 M"
     assert row.difference == "-0.10"
     assert row.verdict == "within our interval"
     assert row["where"].startswith("Table 3")
@@ -64,11 +66,26 @@ def test_there_is_nothing_beside_where_the_paper_has_no_such_data():
     assert tables.beside_paper(frame(), "digits").empty
 
 
-def test_the_table_by_tau_has_means_intervals_and_counts():
-    table = tables.by_tau(frame(), ["FR thop", "top1 fine-tuned"])
-    assert table.loc[("resnet56", "entropy", 0.65), "FR thop"] == "50.00 ± 2.48"
-    assert table.loc[("resnet56", "entropy", 0.65), "top1 fine-tuned"] == "—"
-    assert table.n.tolist() == [3, 3]
+def test_a_network_of_another_width_does_not_stand_beside_the_papers():
+    assert tables.beside_paper(frame().assign(width=0.5), "cifar10").empty
+
+
+def test_the_table_by_tau_has_means_intervals_and_says_over_what():
+    table = tables.by_tau(frame(), ["FR thop", "top1 fine-tuned"], "Removed")
+    assert table.data.loc[0].tolist() == ["resnet56", "entropy", 0.65, "50.00 ± 2.48", "—"]
+    assert table.caption == "Removed: mean ± 95 % t-interval over 3 draws of images, one network"
+
+
+def test_draws_are_averaged_within_a_seed_before_seeds_are_compared():
+    nested = pd.DataFrame({"seed": [0, 0, 1, 1], "x": [1.0, 3.0, 5.0, math.nan]})
+    assert tables.repeated(nested, "x") == [2.0, 5.0]
+    assert tables.repeated(nested[nested.seed == 0], "x") == [1.0, 3.0]
+
+
+def test_two_values_are_given_as_their_range():
+    assert tables.spread([2.0, 1.0]) == "1.00 to 2.00"
+    assert tables.spread([]) == "—"
+    assert tables.spread([1.0, 2.0, 3.0]) == "2.00 ± 2.48"
 
 
 def test_the_papers_rates_are_its_own_rows_only():

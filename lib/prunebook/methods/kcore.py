@@ -76,7 +76,7 @@ def plan(
         Of the network while it makes the feature maps.
     coupled : {"lead", "keep"}
         Where layers have to keep the same filters (a residual stage), "lead" lets one of them decide for all
-        (section 3.5.2, see `lead`), "keep" leaves all of them whole.
+        (see `lead`), "keep" leaves all of them whole.
 
     Returns
     -------
@@ -121,10 +121,11 @@ def plan(
 
 
 def lead(group: Sequence[str]) -> str:
-    """The layer that decides for its group of coupled layers (section 3.5.2, names in order of execution).
+    """The layer that decides for its group of coupled layers (names in order of execution).
 
     The convolution on the stage's shortcut where there is one, else the first that writes into the stage: the stem, or,
-    with a shortcut that has no weights, the last convolution of the stage's first block.
+    with a shortcut that has no weights, the last convolution of the stage's first block. So does the predecessor's public
+    code. Section 3.5.2 has it the other way round: the main path sets the number, and the shortcut adapts.
     """
     return next((name for name in group if "shortcut" in name or "downsample" in name), group[0])
 

@@ -127,7 +127,7 @@ def rates(frame: pd.DataFrame, paper: pd.DataFrame, counter: str = "thop") -> Fi
         for i, (arch, group) in enumerate(rows.groupby("arch", sort=True)):
             _line(ax, group, "tau", f"{metric} {counter}", i, label=f"{arch}, here")
             theirs = paper[(paper.arch == arch) & (paper.metric == metric.lower())].sort_values("tau")
-            if len(theirs):
+            if len(theirs) and (group.width == 1).all():
                 ax.plot(theirs.tau, theirs.value, "--", marker="x", color=PALETTE[i], label=theirs.label.iloc[0])
         ax.set_xlabel("threshold tau")
         ax.set_xticks(sorted(rows.tau.unique()))

@@ -47,17 +47,22 @@ def prunings(records: Sequence[Record]) -> pd.DataFrame:
     rows = []
     for record in records:
         p, r = record.params, record.result
-        row: dict[str, Any] = {"arch": p["baseline"]["arch"], "tau": p["tau"], "score": p["score"], "draw": p["draw"]}
+        width = p["baseline"]["options"].get("width", 1)
+        row: dict[str, Any] = {
+            "width": width,
+            "arch": p["baseline"]["arch"],
+            "tau": p["tau"],
+            "score": p["score"],
+            "draw": p["draw"],
+        }
         row["seed"] = (p["baseline"]["fit"] or p["finetune"] or {"seed": 0})["seed"]
         for counter, cost in r["cost"].items():
             row[f"FR {counter}"], row[f"PR {counter}"] = cost["fr"], cost["pr"]
-            row[f"macs {counter}"], row[f"params {counter}"] = cost["after"]
+            row[f"before {counter}"] = cost["before"][0]
         row["top1 pruned"] = r["test"]["pruned"]["top1"]
         row["top1 recalibrated"] = r["test"]["recalibrated"]["top1"]
         row["top1 fine-tuned"] = r["test"].get("finetuned", {}).get("top1", math.nan)
         row["top1 best test epoch"] = r["test"].get("best_test_epoch", {}).get("top1", math.nan)
-        row["plan seconds"] = record.times["plan"]
-        row["baseline"] = str(p["baseline"])
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -79,16 +84,35 @@ def baselines(records: Sequence[Record]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def by_tau(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """Mean and 95 % interval of each column, as text, over the repetitions of an architecture, score and tau."""
+def repeated(group: pd.DataFrame, column: str) -> list[float]:
+    """The independent repetitions of a measurement: means over the draws of each seed, or the draws of a single one.
 
-    def text(values: pd.Series) -> str:
-        return str(interval(values.dropna())) if values.notna().any() else "—"
+    Draws of images for one trained network are nested in it: pooled with other networks they would pass for more than
+    they are.
+    """
+    values = group[group[column].notna()]
+    if values.seed.nunique() > 1:
+        values = values.groupby("seed")[[column]].mean()
+    return [float(value) for value in values[column]]
 
-    groups = frame.groupby(["arch", "score", "tau"], sort=True)
-    table = groups[list(columns)].agg(text)
-    table.insert(0, "n", groups.size())
-    return table.rename_axis(["network", "score", "tau"])
+
+def spread(values: Sequence[float]) -> str:
+    """Mean and interval as text; for two values their range, since a t-interval of two says next to nothing."""
+    if not values:
+        return "—"
+    return f"{min(values):.2f} to {max(values):.2f}" if len(values) == 2 else str(interval(values))
+
+
+def by_tau(frame: pd.DataFrame, columns: Sequence[str], what: str) -> Any:
+    """Each column's `spread` for every architecture, score and tau, under a caption that says over what it is."""
+    groups: Any = frame.groupby(["arch", "score", "tau"], sort=True)
+    rows = [[*key, *(spread(repeated(group, column)) for column in columns)] for key, group in groups]
+    table = pd.DataFrame(rows, columns=["network", "score", "tau", *columns])
+    seeds, draws = frame.seed.nunique(), frame.draw.nunique()
+    over = f"{seeds} seeds" if seeds > 1 else f"{draws} draws of images, one network"
+    nested = f", each the mean of {draws} draws of images" if seeds > 1 and draws > 1 else ""
+    form = "lowest to highest" if max(seeds, draws if seeds == 1 else 1) == 2 else "mean ± 95 % t-interval"
+    return table.style.hide().format(precision=2).set_caption(f"{what}: {form} over {over}{nested}")
 
 
 # What the paper calls the networks that we have.
@@ -99,25 +123,29 @@ PAPER_DATASETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
 def beside_paper(frame: pd.DataFrame, dataset: str, counter: str = "thop") -> pd.DataFrame:
     """FR and PR of ours (score entropy) beside the paper's own rows for the same network, dataset and tau.
 
-    One row for each threshold that both have; empty where the paper has none. The difference is ours minus theirs; the
-    verdict says only where the paper's number lies with respect to our interval over draws.
+    One row for each threshold that both have, none for a network of another width. "network" gives the MACs before
+    pruning here and in the paper's Table 1, which show whether it is the same network. The difference is ours minus
+    theirs; the verdict says only where the paper's number lies with respect to our interval over the repetitions.
     """
     paper = reported("kcore")
-    paper = paper[paper.ours & paper.tau.notna() & (paper.dataset == PAPER_DATASETS.get(dataset, ""))]
-    paper = paper[paper.sample_size.isna()]
+    paper = paper[paper.dataset == PAPER_DATASETS.get(dataset, "")]
+    costs = paper[(paper.table == 1) & (paper.metric == "macs")].set_index("model").value
+    own = paper[paper.ours & paper.tau.notna() & paper.sample_size.isna()]
     rows = []
-    groups: Any = frame[frame.score == "entropy"].groupby(["arch", "tau"])
+    groups: Any = frame[(frame.score == "entropy") & (frame.width == 1)].groupby(["arch", "tau"])
     for (arch, tau), group in groups:
-        theirs = paper[(paper.model == PAPER_NAMES.get(arch, "")) & (paper.tau.sub(tau).abs() < 1e-9)]
+        name = PAPER_NAMES.get(arch, "")
+        theirs = own[(own.model == name) & (own.tau.sub(tau).abs() < 1e-9)]
         for metric in ("FR", "PR"):
             cell = theirs[theirs.metric == metric.lower()]
             if cell.empty:
                 continue
-            ours, value = interval(group[f"{metric} {counter}"]), float(cell.value.iloc[0])
+            ours, value = interval(repeated(group, f"{metric} {counter}")), float(cell.value.iloc[0])
+            before = group[f"before {counter}"].iloc[0] / 1e6
             rows.append(
-                {"network": arch, "tau": tau, "rate": metric, "ours": str(ours), "paper": f"{cell.printed.iloc[0]}",
-                 "difference": f"{ours.mean - value:+.2f}", "verdict": verdict(ours, value),
-                 "where": f"Table {cell.table.iloc[0]}, row {cell.row.iloc[0]}"}
+                {"network": f"{arch}: {before:.2f} M; paper {costs[name]:.2f} M", "tau": tau, "rate": metric,
+                 "ours, %": str(ours), "paper, %": cell.printed.iloc[0], "difference": f"{ours.mean - value:+.2f}",
+                 "verdict": verdict(ours, value), "where": f"Table {cell.table.iloc[0]}, row {cell.row.iloc[0]}"}
             )  # fmt: skip
     return pd.DataFrame(rows)
 

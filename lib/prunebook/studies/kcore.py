@@ -129,32 +129,60 @@ def trials(p: Parameters) -> list[Trial]:
     return baselines(p) + layers(p) + prunings(p)
 
 
+PAPERS_NETWORKS = ("vgg16", "resnet56", "resnet110")  # of those that we can build
+
+
 def differences(p: Parameters) -> list[str]:
     """In what this run is not the paper's experiment, one sentence each."""
-    found = []
-    for arch in p.arch:
-        options = p.options.get(arch, {})
-        if arch.startswith("resnet") and options.get("shortcut", "A") != "conv3":
-            found.append(
-                f"{arch}: the paper's MACs fit 3x3 convolutions on the shortcuts (section 4.1, Table 1); here the shortcut "
-                f"is option {options.get('shortcut', 'A')}, so the costs before pruning differ as well, and in the second "
-                "and third stage the first block's last convolution decides for the residual stream."
-            )
-        if options.get("width", 1) != 1:
-            found.append(f"{arch}: {options['width']:g} times as wide as the paper's network.")
-        if arch in p.weights:
-            found.append(f"{arch}: trained by others ({p.weights[arch]}), not by the paper's schedule of 200 epochs.")
+    found = [sentence for arch in p.arch for sentence in _network_differences(p, arch)]
     if any(arch not in p.weights for arch in p.arch):
         found.append(f"Baselines: {p.epochs} epochs with a one-cycle schedule; the paper trains 200 with steps.")
     tuned = {arch: epochs for arch, epochs in p.finetune.items() if epochs and arch in p.arch}
-    lengths = ", ".join(f"{arch} {epochs}" for arch, epochs in tuned.items()) or "none"
+    lengths = ", ".join(f"{arch} {epochs}" for arch, epochs in tuned.items())
+    if tuned:
+        found.append(
+            f"Fine-tuning: epochs {lengths}, cosine schedule from {p.finetune_lr:g}, batches of {p.batch_size}, only for "
+            f"the score {' and '.join(p.finetune_scores)}; the paper: 70 epochs, steps from 0.01, batches of 256."
+        )
+    else:
+        found.append("No fine-tuning; the paper fine-tunes for 70 epochs.")
     found.append(
-        f"Fine-tuning, epochs: {lengths} (cosine, from {p.finetune_lr:g}); the paper fine-tunes 70 (steps, from 0.01)."
+        f"Feature maps: network in {p.mode} mode, images without augmentation, an edge if the similarity is {p.edge} tau. "
+        "The paper writes >; the public code of its predecessor has >=, train mode, and augmented images."
     )
-    found.append(
-        f"Feature maps: network in {p.mode} mode, images without augmentation, edge if similarity {p.edge} tau. The paper "
-        "writes >; the public code of its predecessor has >=, train mode, and augmented images."
-    )
+    if p.images != 100:
+        found.append(f"{p.images} images for the similarity; the paper draws 100.")
+    if p.hash != "dct-mean":
+        found.append(f"Hash: {p.hash}; the line of work of the paper computes dct-mean.")
     if p.dataset not in ("cifar10", "cifar100"):
         found.append(f"Data: {p.dataset}; the paper uses CIFAR-10, CIFAR-100 and ImageNet.")
+    return found
+
+
+def _network_differences(p: Parameters, arch: str) -> list[str]:
+    options = p.options.get(arch, {})
+    shortcut = options.get("shortcut", "A")
+    found = []
+    if arch not in PAPERS_NETWORKS:
+        found.append(f"{arch}: the paper has no such network.")
+    if options.get("width", 1) != 1:
+        found.append(f"{arch}: {options['width']:g} times the usual width.")
+    if arch in PAPERS_NETWORKS and arch.startswith("resnet") and shortcut != "conv3":
+        found.append(
+            f"{arch}: the MACs of the paper's Table 1 fit 3x3 convolutions on the shortcuts; here the shortcut is option "
+            f"{shortcut}, so the costs before pruning differ as well."
+        )
+    if arch.startswith("resnet") and p.coupled == "keep":
+        found.append(f"{arch}: residual stages are left whole; the paper prunes them.")
+    elif arch.startswith("resnet"):
+        decides = "the last convolution of the stage's first block" if shortcut == "A" else "the shortcut's convolution"
+        found.append(
+            f"{arch}: section 3.5.2 lets the main path set how many filters a residual stage keeps, and the shortcut adapt; "
+            f"here {decides} decides, and the stem for the first stage, as in the predecessor's public code."
+        )
+    if arch in p.weights:
+        found.append(
+            f"{arch}: weights trained by others ({p.weights[arch]}), and chosen by them at the best epoch on the test "
+            "split, so the accuracy before pruning is a little optimistic; the paper trains its own for 200 epochs."
+        )
     return found

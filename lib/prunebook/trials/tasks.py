@@ -19,7 +19,7 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and deviation 
 
 
 class Fit(Parameters):
-    """How a network is trained or fine-tuned with SGD. Defaults: the paper's fine-tuning, but for its length."""
+    """How a network is trained or fine-tuned with SGD. Defaults: the paper's fine-tuning, but for length and schedule."""
 
     epochs: int = Field(ge=1)
     lr: float = Field(0.01, gt=0)
