@@ -50,7 +50,7 @@ def test_the_cell_of_parameters_holds_the_models_defaults(name):
 def test_every_figure_of_a_notebook_has_alt_text(name):
     for cell in template(name).cells:
         if cell.cell_type == "code" and "figures." in cell.source and "figures.style" not in cell.source:
-            draws = any(isinstance(node, ast.Call) and getattr(node.func, "attr", "") not in ("three_of", "similarity_of")
+            draws = any(isinstance(node, ast.Call) and getattr(node.func, "attr", "") not in ("to_draw", "similarity_of")
                         and getattr(getattr(node.func, "value", None), "id", "") == "figures"
                         for node in ast.walk(ast.parse(cell.source)))  # fmt: skip
             assert not draws or len(cell.metadata["mystnb"]["image"]["alt"]) > 20, cell.source

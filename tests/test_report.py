@@ -100,6 +100,6 @@ def test_a_recorded_layer_gives_its_similarity_back():
     assert torch.equal(figures.similarity_of(result), torch.tensor(expected, dtype=torch.float64))
 
 
-def test_at_most_three_thresholds_are_drawn():
-    assert figures.three_of([0.8, 0.6, 0.65, 0.7, 0.75]) == [0.6, 0.7, 0.8]
-    assert figures.three_of([0.7]) == [0.7]
+def test_at_most_three_thresholds_are_drawn_the_lowest_ones():
+    assert figures.to_draw([0.8, 0.6, 0.65, 0.7, 0.75]) == [0.6, 0.65, 0.7]
+    assert figures.to_draw([0.7]) == [0.7]

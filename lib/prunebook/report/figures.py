@@ -42,10 +42,9 @@ def similarity_of(record_result: dict[str, Any]) -> Tensor:
     return matrix
 
 
-def three_of(taus: Sequence[float]) -> list[float]:
-    """At most three thresholds to draw: the lowest, the middle one and the highest."""
-    ordered = sorted(taus)
-    return sorted({ordered[0], ordered[len(ordered) // 2], ordered[-1]})
+def to_draw(taus: Sequence[float]) -> list[float]:
+    """At most three thresholds: the lowest ones, where a graph has the most edges to look at."""
+    return sorted(taus)[:3]
 
 
 def decomposition(similarity: Tensor, score: Sequence[float], tau: float, edge: str = ">=") -> Figure:

@@ -175,10 +175,14 @@ def _network_differences(p: Parameters, arch: str) -> list[str]:
     if arch.startswith("resnet") and p.coupled == "keep":
         found.append(f"{arch}: residual stages are left whole; the paper prunes them.")
     elif arch.startswith("resnet"):
-        decides = "the last convolution of the stage's first block" if shortcut == "A" else "the shortcut's convolution"
+        decides = (
+            "the last convolution of the stage's first block (for want of one on the shortcut) decides"
+            if shortcut == "A"
+            else "the shortcut's convolution decides, as in the predecessor's public code"
+        )
         found.append(
             f"{arch}: section 3.5.2 lets the main path set how many filters a residual stage keeps, and the shortcut adapt; "
-            f"here {decides} decides, and the stem for the first stage, as in the predecessor's public code."
+            f"here {decides}; for the first stage, the stem does."
         )
     if arch in p.weights:
         found.append(
