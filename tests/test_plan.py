@@ -104,6 +104,15 @@ def test_a_cut_network_trains_and_the_original_is_untouched():
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
+def test_cutting_and_planning_leave_each_module_in_its_own_mode():
+    model = trained_like("resnet20").train()
+    model.bn1.eval()  # as when some batch norms are frozen
+    pruned, _ = prunebook.prune(model, X[:1], "kcore", images=X, tau=0.6)
+    for network in (model, pruned):
+        assert not network.bn1.training
+        assert network.layer1[0].bn1.training
+
+
 def test_a_plan_that_names_only_the_first_layer_of_a_group_cuts_the_others_with_it():
     model = trained_like("resnet20")
     pruned = PruningPlan({"conv1": [0, 3, 5]}).apply(model, X[:1])

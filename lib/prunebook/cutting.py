@@ -114,8 +114,9 @@ def cut(model: nn.Module, keep: Mapping[str, Sequence[int]], example_inputs: Ten
     for (_, parameter), (_, original) in zip(work.named_parameters(), model.named_parameters(), strict=True):
         parameter.requires_grad_(original.requires_grad)
         parameter.grad = None
-    work.zero_grad()
-    return work.train(model.training)
+    for module, as_it_was in zip(work.modules(), model.modules(), strict=True):
+        module.training = as_it_was.training
+    return work
 
 
 def _dependency_graph(model: nn.Module, example_inputs: Tensor) -> tuple[Any, nn.Module]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from prunebook.errors import choose, require
+from prunebook.models import in_mode
 
 T = TypeVar("T")
 
@@ -53,7 +54,6 @@ def visit(
     require(len(names) > 0, "model", type(model).__name__, "a network with at least one Conv2d")
     # A forward pass in train mode moves the batch-norm statistics: that happens to a copy.
     work = copy.deepcopy(model) if mode == "train" else model
-    was_training = work.training
     seen: dict[str, T] = {}
 
     def hook(name: str) -> Callable[[nn.Module, tuple, Tensor], None]:
@@ -64,13 +64,12 @@ def visit(
 
     modules = convolutions(work)
     handles = [modules[name].register_forward_hook(hook(name)) for name in names]
-    work.train(mode == "train")
     try:
-        work(images)
+        with in_mode(work, training=mode == "train"):
+            work(images)
     finally:
         for handle in handles:
             handle.remove()
-        work.train(was_training)
     return seen
 
 

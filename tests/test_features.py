@@ -1,0 +1,60 @@
+import pytest
+import torch
+
+from prunebook import features, models
+from prunebook.errors import BadValue
+
+X = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+
+
+def network() -> torch.nn.Module:
+    return models.build("resnet20", seed=0, width=0.25, shortcut="B").eval()
+
+
+def test_the_maps_are_the_raw_outputs_of_the_convolutions():
+    model = network()
+    maps = features.maps(model, X, ["conv1", "layer1.0.conv1"])
+    with torch.no_grad():
+        stem = model.conv1(X)
+        assert torch.equal(maps["conv1"], stem)
+        assert torch.equal(maps["layer1.0.conv1"], model.layer1[0].conv1(torch.relu(model.bn1(stem))))
+
+
+def test_every_convolution_is_visited_in_the_order_in_which_it_runs():
+    seen = list(features.visit(network(), X, lambda name, maps: maps.shape[1]))
+    assert sorted(seen) == sorted(features.convolutions(network()))
+    assert seen.index("layer2.0.conv1") < seen.index("layer2.0.shortcut.0") < seen.index("layer2.1.conv1")
+
+
+def test_train_mode_normalises_by_the_batch_and_moves_no_statistics():
+    model = network()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    train = features.maps(model, X * 5 + 1, ["layer1.0.conv1"], mode="train")
+    assert not torch.allclose(train["layer1.0.conv1"], features.maps(model, X * 5 + 1)["layer1.0.conv1"])
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_a_failing_visitor_leaves_no_hook_behind():
+    model = network().train()
+
+    def fail(name, maps):
+        raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError):
+        features.visit(model, X, fail)
+    assert not any(module._forward_hooks for module in model.modules())
+    assert model.training
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"layers": ["conv2"]}, "did you mean 'conv1'?"),
+        ({"mode": "trian"}, "did you mean 'train'?"),
+        ({"images": X[:0]}, "images.shape is (0, 3, 32, 32)"),
+    ],
+)
+def test_bad_arguments_are_refused_in_one_sentence(options, words):
+    with pytest.raises(BadValue) as refusal:
+        features.maps(network(), **{"images": X, **options})
+    assert words in str(refusal.value)
