@@ -17,7 +17,7 @@ def test_an_interval_is_students_t_at_95_percent():
     found = tables.interval(values)
     assert found.mean == pytest.approx((low + high) / 2)
     assert found.half == pytest.approx((high - low) / 2)
-    assert str(Interval(1.234, 0.056, 3)) == "1.23 ± 0.06"
+    assert str(Interval(1.234, 0.056, 3)) == "1.23\u00a0±\u00a00.06"
 
 
 def test_one_value_has_no_interval_and_none_is_refused():
@@ -72,7 +72,7 @@ def test_a_network_of_another_width_does_not_stand_beside_the_papers():
 
 def test_the_table_by_tau_has_means_intervals_and_says_over_what():
     table = tables.by_tau(frame(), ["FR thop", "top1 fine-tuned"], "Removed")
-    assert table.data.loc[0].tolist() == ["resnet56", "entropy", 0.65, "50.00 ± 2.48", "—"]
+    assert table.data.loc[0].tolist() == ["resnet56", "entropy", 0.65, "50.00\u00a0±\u00a02.48", "—"]
     assert table.caption == "Removed: mean ± 95 % t-interval over 3 draws of images, one network"
 
 
@@ -85,7 +85,7 @@ def test_draws_are_averaged_within_a_seed_before_seeds_are_compared():
 def test_two_values_are_given_as_their_range():
     assert tables.spread([2.0, 1.0]) == "1.00 to 2.00"
     assert tables.spread([]) == "—"
-    assert tables.spread([1.0, 2.0, 3.0]) == "2.00 ± 2.48"
+    assert tables.spread([1.0, 2.0, 3.0]) == "2.00\u00a0±\u00a02.48"
 
 
 def test_the_papers_rates_are_its_own_rows_only():

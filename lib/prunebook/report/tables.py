@@ -21,7 +21,8 @@ class Interval(NamedTuple):
     n: int
 
     def __str__(self) -> str:
-        return f"{self.mean:.2f}" if math.isnan(self.half) else f"{self.mean:.2f} ± {self.half:.2f}"
+        # No-break spaces: in a narrow table it stays on one line.
+        return f"{self.mean:.2f}" if math.isnan(self.half) else f"{self.mean:.2f}\u00a0±\u00a0{self.half:.2f}"
 
 
 def interval(values: Iterable[float]) -> Interval:
