@@ -34,7 +34,8 @@ runs: $(READY)
 	$(BIN)/prunebook pages
 
 html: $(READY)
-	$(BIN)/jupyter-book build . -W -n --keep-going --quiet
+	rm -rf _build/html/book/runs  # pages of runs that are gone would stay
+	$(BIN)/jupyter-book build . --all -W -n --keep-going --quiet  # all: every page's table of contents may have changed
 
 test: lint types unit smoke book browser ## everything that CI checks
 	@echo "All checks passed."

@@ -112,6 +112,7 @@ def _run(options: argparse.Namespace) -> int:
         digest = notebooks.fingerprint(notebook, parameters, found)
         subtitle = ", ".join(f"{name} {value}" for name, value in given.items() if name != "engine")
         print(notebooks.execute(notebook, parameters, page, digest, subtitle).relative_to(paths.project()))
+        print("make book renders it as a page of the book; make lab opens it as it is")
     return 0
 
 

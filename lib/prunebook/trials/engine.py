@@ -166,16 +166,19 @@ def _run_missing(trials: list[Trial], store: Store, device: str, seconds: float 
     start = time.monotonic()
     if not trials:
         return
+    terminal = sys.stderr.isatty()  # a log file wants a line now and then, and no bar inside the bar
+    hidden = not (progress and terminal)
+    every = 0.1 if terminal else 10
     with (
-        tqdm(total=len(trials), desc="trials", unit="trial", disable=not progress, smoothing=0) as outer,
-        tqdm(total=1, leave=False, disable=not progress, bar_format="{desc} {percentage:3.0f}%|{bar}|") as inner,
+        tqdm(total=len(trials), desc="trials", unit="trial", disable=not progress, mininterval=every, smoothing=0) as outer,
+        tqdm(total=1, leave=False, disable=hidden, bar_format="{desc} {percentage:3.0f}%|{bar}|") as inner,
     ):
         for done, trial in enumerate(trials):
             if seconds is not None and time.monotonic() - start >= seconds:
                 outer.write(f"prunebook: the budget of {seconds:g} s is over; {len(trials) - done} trials are left")
                 return
             outer.set_postfix_str(describe(trial))
-            compute(trial, store, device, inner if progress else None)
+            compute(trial, store, device, None if hidden else inner)
             outer.update()
 
 
