@@ -1,3 +1,5 @@
+import re
+
 import networkx as nx
 import numpy as np
 import pytest
@@ -5,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prunebook import models
+from prunebook import cutting, measure, models
 from prunebook.errors import BadValue
-from prunebook.methods import kcore
+from prunebook.methods import architecture, kcore
 
 
 def random_similarity(n: int, seed: int) -> torch.Tensor:
@@ -129,7 +131,7 @@ def test_every_score_gives_a_plan_of_its_own_on_the_same_graph():
     model = models.build("vgg16", seed=0, width=0.25).eval()
     plans = {score: kcore.plan(model, images(), 0.7, score=score, seed=1) for score in kcore.SCORES}
     kept = {score: [tuple(k) for k in plan.keep.values()] for score, plan in plans.items()}
-    assert len({tuple(k) for k in kept.values()}) == 4
+    assert len({tuple(k) for k in kept.values()}) == len(kcore.SCORES)
     assert kcore.plan(model, images(), 0.7, score="random", seed=2).keep != plans["random"].keep
 
 
@@ -169,3 +171,116 @@ def test_bad_options_are_refused_before_the_network_runs(options, words):
     with pytest.raises(BadValue) as refusal:
         kcore.plan(NeverRun(3, 4, 3), images(), **options)
     assert words in str(refusal.value)
+
+
+def literal_entropy(maps, bins, pooling, over):
+    """Eq. 3 by numpy's histogram, filter by filter and, where asked, image by image."""
+    values = maps.double().numpy()
+    found = []
+    for i in range(values.shape[1]):
+        seen = values if over == "layer" else values[:, i]
+        edges = (seen.min(), seen.max() if seen.max() > seen.min() else seen.min() + 1)
+        groups = [values[:, i]] if pooling == "all" else list(values[:, i])
+        each = []
+        for group in groups:
+            p = np.histogram(group, bins=bins, range=edges)[0] / group.size
+            each.append(-(p[p > 0] * np.log(p[p > 0])).sum())
+        found.append(np.mean(each))
+    return np.array(found)
+
+
+@pytest.mark.parametrize("pooling", kcore.POOLINGS)
+@pytest.mark.parametrize("over", kcore.RANGES)
+@pytest.mark.parametrize("bins", [2, 16, 256])
+def test_every_entropy_estimate_equals_a_literal_one(pooling, over, bins):
+    # Eighths, so that an activation falls on the same side of a bin's edge whichever way the edge is computed.
+    maps = torch.randint(-40, 40, (5, 4, 6, 6), generator=torch.Generator().manual_seed(bins)) / 8
+    maps[:, 2] = 1.5
+    mine = kcore.entropy(maps, bins, pooling, over)
+    np.testing.assert_allclose(mine.numpy(), literal_entropy(maps, bins, pooling, over), atol=0.02 if bins > 2 else 0.05)
+    assert mine[2] == 0
+
+
+def test_pooled_images_and_single_images_tell_a_switching_filter_from_a_varied_one():
+    switching = torch.stack([torch.zeros(4, 4), torch.ones(4, 4)])[:, None]  # constant in each image
+    assert kcore.entropy(switching, 2).item() == pytest.approx(np.log(2))
+    assert kcore.entropy(switching, 2, pooling="image").item() == 0
+
+
+@pytest.mark.parametrize("thresholds", kcore.THRESHOLDS)
+@pytest.mark.parametrize("score", ["entropy", "degree", "random"])
+def test_a_target_is_met_and_what_the_plan_says_of_it_is_what_the_cut_network_costs(score, thresholds):
+    model = models.build("resnet20", seed=0, width=0.5).eval()
+    x = images()
+    plan = kcore.plan(model, x, target=0.5, score=score, thresholds=thresholds)
+    before, after = (measure.cost(net, x[:1]).macs for net in (model, plan.apply(model, x[:1])))
+    assert plan.parameters["removed"] == pytest.approx(1 - after / before, abs=1e-12)
+    assert plan.parameters["removed"] == pytest.approx(0.5, abs=0.04)  # layers of 8 filters are coarse
+    assert plan.parameters["target"] == 0.5
+
+
+def test_a_global_target_is_the_plan_of_the_tau_that_it_names():
+    model = models.build("vgg16", seed=0, width=0.125).eval()
+    plan = kcore.plan(model, images(), target=0.4)
+    assert kcore.plan(model, images(), plan.parameters["tau"]).keep == plan.keep
+
+
+def test_one_threshold_per_layer_leaves_every_layer_about_the_same_share():
+    model = models.build("vgg16", seed=0, width=0.25).eval()
+    shares = {}
+    for thresholds in kcore.THRESHOLDS:
+        plan = kcore.plan(model, images(), target=0.5, thresholds=thresholds)
+        shares[thresholds] = np.std([len(kept) / plan.widths[name] for name, kept in plan.keep.items()])
+    assert shares["layer"] < shares["global"] / 2
+
+
+def test_a_whole_layer_as_scope_keeps_as_many_filters_and_the_best_of_all():
+    model = models.build("vgg16", seed=0, width=0.25).eval()
+    core, whole = (kcore.plan(model, images(), 0.7, scope=scope, score="l1") for scope in kcore.SCOPES)
+    assert {n: len(k) for n, k in core.keep.items()} == {n: len(k) for n, k in whole.keep.items()}
+    for name, kept in whole.keep.items():
+        norms = model.get_parameter(f"{name}.weight").detach().abs().flatten(1).sum(1)
+        assert set(kept) == set(norms.argsort(descending=True, stable=True)[: len(kept)].tolist())
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "neither is given"),
+        ({"tau": 0.7, "target": 0.5}, "tau 0.7 and target 0.5"),
+        ({"target": 50}, "such as 0.5"),
+        ({"target": 0.9999}, "at most 0."),
+        ({"tau": 0.7, "thresholds": "layer"}, "global"),
+        ({"tau": 0.7, "scope": "cor"}, "core"),
+        ({"tau": 0.7, "pooling": "images"}, "image"),
+    ],
+)
+def test_plan_refuses_what_does_not_go_together(options, words):
+    with pytest.raises(BadValue, match=re.escape(words)):
+        kcore.plan(models.build("resnet20", seed=0, width=0.25), images(), **options)
+
+
+@pytest.mark.parametrize("arch", ["resnet20", "vgg16", "densenet40"])
+def test_macs_counted_without_cutting_are_those_of_the_cut_network(arch):
+    model = models.build(arch, seed=0, **({"growth": 4} if arch == "densenet40" else {"width": 0.25}))
+    x = images()[:1]
+    generator = np.random.default_rng(0)
+    groups = cutting.coupled_layers(model, x)
+    count = cutting.macs_if_kept(model, x, [group[0] for group in groups])
+    keep = {}
+    for group in groups:
+        wide = cutting.width(model.get_submodule(group[0]))
+        keep[group[0]] = sorted(generator.choice(wide, generator.integers(1, wide + 1), replace=False).tolist())
+    assert count({}) == measure.cost(model, x).macs
+    assert count(keep) == measure.cost(cutting.cut(model, keep, x), x).macs
+
+
+def test_a_densenets_later_layers_are_pruned_with_a_higher_threshold_and_its_transitions_pass_on_what_they_read():
+    model = models.build("densenet40", seed=0, growth=4).eval()
+    plan = kcore.plan(model, images(), 0.6)
+    rules = architecture.rules(model)
+    for transition, sources in rules.transition_inputs.items():
+        assert len(plan.keep[transition]) == sum(len(plan.keep[source]) for source in sources)
+    assert rules.rise
+    smaller = plan.apply(model, images()[:1])
+    assert smaller(images()).shape == (len(images()), 10)

@@ -45,7 +45,7 @@ def silence(model: nn.Module, plan: PruningPlan) -> nn.Module:
 
         return zero
 
-    norms = {"conv1": "bn1", "conv2": "bn2", "shortcut.0": "shortcut.1"}
+    norms = {"conv1": "bn1", "conv2": "bn2", "conv3": "bn3", "shortcut.0": "shortcut.1", "downsample.0": "downsample.1"}
     for name, kept in plan.keep.items():
         # After the batch norm that follows the convolution: its bias would otherwise revive a zeroed channel.
         if name.startswith("features."):
@@ -85,6 +85,67 @@ def test_a_cut_vgg_computes_what_the_network_with_silenced_channels_computes():
     model = trained_like("vgg16", width=0.25)
     plan = random_plan(model)
     assert torch.allclose(plan.apply(model, X[:1])(X), silence(model, plan)(X), atol=1e-4)
+
+
+def test_a_cut_resnet50_computes_what_the_network_with_silenced_channels_computes():
+    model = trained_like("resnet50")
+    plan = random_plan(model)
+    computed, expected = plan.apply(model, X[:1])(X), silence(model, plan)(X)
+    assert torch.allclose(computed, expected, atol=1e-4 * expected.abs().max().item())
+
+
+def silence_dense(model: nn.Module, plan: PruningPlan) -> nn.Module:
+    """The same for a DenseNet: each batch norm that reads a removed channel gives zero for it."""
+    layers = cutting.prunable_layers(model)
+    masks = {
+        name: torch.zeros(cutting.width(layers[name])).index_fill(0, torch.tensor(kept), 1)
+        for name, kept in plan.keep.items()
+    }
+    readers = []  # of each batch norm: its name, and the layers that made its channels
+    for number, block in enumerate(model.dense_layers(), 1):
+        source = "conv1" if number == 1 else f"transition{number - 1}.conv"
+        readers += [(name.replace("conv", "bn"), [source, *block[:position]]) for position, name in enumerate(block)]
+        readers.append((f"transition{number}.bn" if number < 3 else "bn", [source, *block]))
+    for reader, sources in readers:
+        norm, mask = model.get_submodule(reader), torch.cat([masks[name] for name in sources])
+        norm.weight.data *= mask
+        norm.bias.data *= mask
+    return model
+
+
+@pytest.mark.parametrize("options", [{"growth": 4, "layers": 3}, {"growth": 6, "layers": 2, "compression": 0.5}])
+def test_a_cut_densenet_computes_what_the_network_with_silenced_channels_computes(options):
+    model = trained_like("densenet40", **options)
+    plan = random_plan(model)
+    pruned = plan.apply(model, X[:1])
+    assert torch.allclose(pruned(X), silence_dense(model, plan)(X), atol=1e-4)
+    assert all(pruned.get_submodule(name).out_channels == len(kept) for name, kept in plan.keep.items())
+
+
+def test_a_densenet_can_be_cut_in_any_order_and_a_second_time():
+    model = trained_like("densenet40", growth=4, layers=2)
+    plan = random_plan(model)
+    backwards = PruningPlan(dict(reversed(plan.keep.items())))
+    assert torch.equal(plan.apply(model, X[:1])(X), backwards.apply(model, X[:1])(X))
+    again = PruningPlan({"conv1": [1, 3], "block1.1.conv": [0]}).apply(plan.apply(model, X[:1]), X[:1])
+    both = plan.keep | {"conv1": [plan.keep["conv1"][i] for i in (1, 3)], "block1.1.conv": plan.keep["block1.1.conv"][:1]}
+    assert torch.allclose(again(X), PruningPlan(both).apply(model, X[:1])(X), atol=1e-6)
+
+
+def test_every_layer_of_a_densenet_decides_for_itself():
+    model = models.build("densenet40", seed=0)
+    in_order = ["conv1"]
+    for block, transition in zip(model.dense_layers(), [*model.transitions(), None], strict=True):
+        in_order += [*block, transition] if transition else block
+    assert cutting.coupled_layers(model, X[:1]) == [[name] for name in in_order]
+
+
+def test_whatever_writes_into_a_stage_of_resnet50_is_coupled():
+    groups = cutting.coupled_layers(models.build("resnet50", seed=0), X[:1])
+    coupled = [group for group in groups if len(group) > 1]
+    assert [len(group) for group in coupled] == [4, 5, 7, 4]  # the shortcut's convolution and each block's last
+    assert coupled[0] == ["layer1.0.conv3", "layer1.0.downsample.0", "layer1.1.conv3", "layer1.2.conv3"]
+    assert len(groups) == 1 + 2 * 16 + 4  # stem, two inner convolutions a block, four stages
 
 
 def test_a_cut_network_trains_and_the_original_is_untouched():
@@ -197,7 +258,7 @@ def test_prune_works_on_a_network_of_ones_own():
 
 @pytest.mark.parametrize(
     ("method", "options", "words"),
-    [("kcor", {"tau": 0.7}, "did you mean 'kcore'?"), ("kcore", {"taus": 0.7}, "taus"), ("kcore", {}, "tau")],
+    [("kcor", {"tau": 0.7}, "did you mean 'kcore'?"), ("kcore", {"taus": 0.7}, "taus")],
 )
 def test_prune_refuses_unknown_methods_and_options(method, options, words):
     with pytest.raises(BadValue, match="method") as refusal:

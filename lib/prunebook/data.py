@@ -228,9 +228,14 @@ def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Te
 
 def draw(split: Split, n: int, seed: int) -> Tensor:
     """`n` distinct images of a split, uint8 (n, c, h, w): the same ones for equal seeds, on every device."""
+    return draw_labelled(split, n, seed)[0]
+
+
+def draw_labelled(split: Split, n: int, seed: int) -> tuple[Tensor, Tensor]:
+    """The images that `draw` gives, and their labels (n,)."""
     require(1 <= n <= len(split), "n", n, f"from 1 to {len(split)}, the number of images in the split")
-    chosen = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))[:n]
-    return split.images[chosen.to(split.images.device)]
+    chosen = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))[:n].to(split.images.device)
+    return split.images[chosen], split.labels[chosen]
 
 
 def fingerprint(dataset: Dataset) -> str:

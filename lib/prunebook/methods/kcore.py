@@ -13,8 +13,11 @@ References
        Neurocomputing 599, 2024, 128108.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+import builtins
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import networkx as nx
 import numpy as np
@@ -22,12 +25,17 @@ import torch
 from torch import Tensor, nn
 
 from prunebook import cutting, features, phash
-from prunebook.errors import choose, require
+from prunebook.errors import BadValue, choose, require
+from prunebook.methods import architecture
 from prunebook.plan import PruningPlan
 
-SCORES = ("entropy", "l1", "random", "degree")
+SCORES = ("entropy", "l1", "random", "degree", "low-entropy")
 EDGES = (">=", ">")
 COUPLED = ("lead", "keep")
+SCOPES = ("core", "layer")
+THRESHOLDS = ("global", "layer")
+POOLINGS = ("all", "image")
+RANGES = ("filter", "layer")
 
 
 class Round(NamedTuple):
@@ -38,16 +46,28 @@ class Round(NamedTuple):
     kept: list[int]
 
 
+class Look(NamedTuple):
+    """What a decision on one layer needs: similarities (n, n), and the filters' scores (n,), None for their degrees."""
+
+    similarity: Tensor
+    score: Tensor | None
+
+
 def plan(
     model: nn.Module,
     images: Tensor,
-    tau: float,
+    tau: float | None = None,
     score: str = "entropy",
     hash: str = "dct-mean",
     seed: int = 0,
     *,
+    target: float | None = None,
+    thresholds: str = "global",
+    scope: str = "core",
     edge: str = ">=",
     bins: int = 256,
+    pooling: str = "all",
+    range: str = "filter",
     mode: str = "eval",
     coupled: str = "lead",
 ) -> PruningPlan:
@@ -61,17 +81,26 @@ def plan(
         Normalised as in training; the paper draws m = 100 from the training set.
     tau : float in [0, 1]
         Similarity from which two filters count as redundant; the paper explores 0.6 to 0.8. Lower removes more.
-    score : {"entropy", "l1", "random", "degree"}
+    score : {"entropy", "l1", "random", "degree", "low-entropy"}
         Which filter stays of a redundant group: highest entropy (Eq. 3 and 4), largest sum of absolute weights, one drawn
-        at random (the paper's "k-core only"), or most neighbours in the layer's graph. Ties: the first filter.
+        at random (the paper's "k-core only"), most neighbours in the layer's graph, or lowest entropy (the other half of
+        Figure 3, left). Ties: the first filter.
     hash : {"dct-mean", "imagehash"}
         Reading of pHash, see `prunebook.phash`.
     seed : int
         Used by ``score="random"`` only.
+    target : float in (0, 1), instead of `tau`
+        Share of the MACs (counter "macs") to remove. The threshold that comes nearest is found by bisection; the plan's
+        parameters say which it was, and what share it removes. Our addition: the paper sets tau by hand (section 4.5).
+    thresholds : {"global", "layer"}
+        With `target`: one threshold for all layers, or for each layer the one that leaves it the same share of its filters.
+    scope : {"core", "layer"}
+        Among which filters the best-scoring one stays: those of each core component, as in the paper, or all of the layer,
+        of which as many stay as the graph would leave (Figure 5's "entropy only", at equal widths).
     edge : {">=", ">"}
         Whether a similarity of exactly tau makes an edge. The paper writes ">", the public code of its line of work ">=".
-    bins : int
-        Of the entropy's histogram.
+    bins, pooling, range
+        Of the entropy's estimate, see `entropy`.
     mode : {"eval", "train"}
         Of the network while it makes the feature maps.
     coupled : {"lead", "keep"}
@@ -81,41 +110,65 @@ def plan(
     Returns
     -------
     PruningPlan
-        It names every convolution, those that follow another included.
+        It names every convolution, those that follow another included. What section 3.5 asks of DenseNets and of ResNet-50
+        is applied to these networks, see `prunebook.methods.architecture`.
 
     Raises
     ------
     BadValue
-        A parameter out of its range, before anything is computed.
+        A parameter out of its range, before anything is computed; a target that no threshold comes near.
     """
-    _check(tau, edge)
+    if (tau is None) == (target is None):
+        given = "neither is given" if tau is None else f"given are tau {tau!r} and target {target!r}"
+        raise BadValue(f"kcore.plan needs either tau, a number from 0 to 1, or target, a share of the MACs: {given}")
+    _check(0.0 if tau is None else tau, edge)
+    if target is not None:
+        known = isinstance(target, int | float) and not isinstance(target, bool)
+        require(known and 0 < target < 1, "target", target, "a share of the MACs between 0 and 1, such as 0.5")
     choose("score", score, SCORES)
     choose("hash", hash, phash.KINDS)
+    choose("thresholds", thresholds, THRESHOLDS)
+    require(target is not None or thresholds == "global", "thresholds", thresholds, "'global' where tau is given")
+    choose("scope", scope, SCOPES)
     choose("coupled", coupled, COUPLED)
-    require(isinstance(bins, int) and bins >= 2, "bins", bins, "a whole number of at least 2")
+    _check_estimate(bins, pooling, range)
     require(images.dim() == 4 and len(images) > 0, "images.shape", tuple(images.shape), "(m, c, h, w), m at least 1")
     convolutions = features.convolutions(model)
     groups = cutting.coupled_layers(model, images[:1])
     deciding = {lead(group): group for group in groups if len(group) == 1 or coupled == "lead"}
+    estimate = partial(entropy, bins=bins, pooling=pooling, range=range)
     generator = torch.Generator().manual_seed(seed)
 
-    def decide(name: str, maps: Tensor) -> list[int]:
-        similarity = phash.similarity(phash.hashes(maps, hash))
+    def look(name: str, maps: Tensor) -> Look:
+        scores: Tensor | None = None
         if score == "entropy":
-            scores = entropy(maps, bins)
+            scores = estimate(maps)
+        elif score == "low-entropy":
+            scores = -estimate(maps)
         elif score == "l1":
             scores = convolutions[name].weight.detach().abs().flatten(1).sum(1)
         elif score == "random":
             scores = torch.rand(maps.shape[1], generator=generator)
-        else:
-            scores = degrees(similarity, tau, edge)
-        return select(similarity, scores, tau, edge)
+        return Look(phash.similarity(phash.hashes(maps, hash)), scores)
 
-    decisions = features.visit(model, images, decide, deciding, mode) if deciding else {}
+    looks = features.visit(model, images, look, deciding, mode) if deciding else {}
+    rules = architecture.rules(model)
+    if score == "entropy" and rules.streams:
+        streams = architecture.classifier_streams(model, images, estimate, mode)
+        looks |= {name: looks[name]._replace(score=streams[name]) for name in streams if name in looks}
+    decide = partial(_decide, looks, deciding, rules, scope, edge)
+    parameters: dict[str, Any] = {"tau": tau, "score": score, "hash": hash, "seed": seed, "edge": edge, "bins": bins}
+    parameters |= {"pooling": pooling, "range": range, "mode": mode, "coupled": coupled, "scope": scope}
+    parameters["images"] = len(images)
+    if target is None:
+        assert tau is not None
+        decisions = decide(dict.fromkeys(deciding, float(tau)))
+    else:
+        counted = cutting.macs_if_kept(model, images[:1], deciding)
+        decisions, found = _reach(target, thresholds, looks, decide, counted, edge)
+        parameters |= {"target": target, "thresholds": thresholds, **found}
     keep = {member: decisions[leader] for leader, group in deciding.items() for member in group}
-    in_order = {name: keep.get(name, list(range(layer.out_channels))) for name, layer in convolutions.items()}
-    parameters = {"tau": tau, "score": score, "hash": hash, "seed": seed, "edge": edge, "bins": bins, "mode": mode}
-    parameters |= {"coupled": coupled, "images": len(images)}
+    in_order = {name: keep.get(name, list(builtins.range(layer.out_channels))) for name, layer in convolutions.items()}
     widths = {name: layer.out_channels for name, layer in convolutions.items()}
     return PruningPlan(in_order, widths, "kcore", parameters)
 
@@ -164,16 +217,20 @@ def rounds(similarity: Tensor, score: Tensor | Sequence[float], tau: float, edge
     return _rounds(adjacency, scores)
 
 
-def entropy(maps: Tensor, bins: int = 256) -> Tensor:
+def entropy(maps: Tensor, bins: int = 256, pooling: str = "all", range: str = "filter") -> Tensor:
     """Shannon entropy of each filter's activations (Eq. 3), in nats.
 
-    The paper does not say how it estimates p(x). Here: one histogram a filter over all its activations, all images and
-    places pooled, with `bins` equal bins from the filter's smallest to its largest activation.
+    The paper does not say how it estimates p(x). By default: one histogram a filter over all its activations, all images
+    and places pooled, with `bins` equal bins from the filter's smallest to its largest activation.
 
     Parameters
     ----------
     maps : Tensor (m, n, h, w)
     bins : int, at least 2
+    pooling : {"all", "image"}
+        "image": one histogram for each map, and the mean of the m entropies.
+    range : {"filter", "layer"}
+        "layer": the bins reach from the smallest to the largest activation of all n filters.
 
     Returns
     -------
@@ -181,17 +238,20 @@ def entropy(maps: Tensor, bins: int = 256) -> Tensor:
         In [0, log(bins)]; 0 for a filter that always gives the same value.
     """
     require(maps.dim() == 4 and maps.numel() > 0, "maps.shape", tuple(maps.shape), "(m, n, h, w) without a zero")
-    require(isinstance(bins, int) and bins >= 2, "bins", bins, "a whole number of at least 2")
-    n = maps.shape[1]
+    _check_estimate(bins, pooling, range)
+    m, n = maps.shape[:2]
     values = maps.detach().transpose(0, 1).reshape(n, -1).to(torch.float64)
     require(bool(torch.isfinite(values).all()), "maps", "a tensor with NaN or infinity", "finite numbers only")
     low, high = values.aminmax(dim=1, keepdim=True)
+    if range == "layer":
+        low, high = low.min().expand_as(low), high.max().expand_as(high)
     span = torch.where(high > low, high - low, 1)
     bin_of = values.sub_(low).mul_(bins / span).to(torch.int64).clamp_(max=bins - 1)
     bin_of += bins * torch.arange(n, device=maps.device).unsqueeze(1)
-    counts = torch.bincount(bin_of.flatten(), minlength=n * bins).reshape(n, bins).to(torch.float64)
-    share = counts / counts.sum(dim=1, keepdim=True)
-    return torch.special.entr(share).sum(dim=1)
+    if pooling == "all":
+        return _entropy_of_counts(bin_of, n, bins)
+    each = [_entropy_of_counts(one, n, bins) for one in bin_of.reshape(n, m, -1).unbind(1)]
+    return torch.stack(each).mean(dim=0)
 
 
 def degrees(similarity: Tensor, tau: float, edge: str = ">=") -> Tensor:
@@ -204,9 +264,104 @@ def redundancy_graph(similarity: Tensor, tau: float, edge: str = ">=") -> nx.Gra
     return nx.from_numpy_array(_adjacency(similarity, tau, edge))
 
 
+def _decide(
+    looks: Mapping[str, Look],
+    deciding: Mapping[str, list[str]],
+    rules: architecture.Rules,
+    scope: str,
+    edge: str,
+    taus: Mapping[str, float],
+) -> dict[str, list[int]]:
+    """What every deciding layer keeps at its own threshold, and then by the rules of the network's architecture."""
+    taus = {name: min(1.0, tau + rules.rise.get(name, 0.0)) for name, tau in taus.items()}
+    scores = {name: _scores(looks[name], taus[name], edge) for name in deciding}
+    keep = {name: select(looks[name].similarity, scores[name], taus[name], edge) for name in deciding}
+    if scope == "layer":
+        keep = {name: architecture.meet([], scores[name], len(kept)) for name, kept in keep.items()}
+    leader = {member: name for name, group in deciding.items() for member in group}
+    for one, other in rules.equal:
+        if one in leader and other in leader:
+            a, b = leader[one], leader[other]
+            keep[a], keep[b] = architecture.equal_counts(keep[a], keep[b], scores[a], scores[b])
+    for transition, compression in rules.compression.items():
+        if transition in keep:
+            inputs = sum(len(keep[name]) for name in rules.transition_inputs[transition])
+            count = min(architecture.compressed(inputs, compression), len(scores[transition]))
+            keep[transition] = architecture.meet(keep[transition], scores[transition], count)
+    return keep
+
+
+def _scores(look: Look, tau: float, edge: str) -> Tensor:
+    return degrees(look.similarity, tau, edge) if look.score is None else look.score
+
+
+def _reach(
+    target: float,
+    thresholds: str,
+    looks: Mapping[str, Look],
+    decide: Callable[[Mapping[str, float]], dict[str, list[int]]],
+    macs: Callable[[Mapping[str, Sequence[int]]], int],
+    edge: str,
+) -> tuple[dict[str, list[int]], dict[str, Any]]:
+    """The decisions that remove nearly `target` of the MACs, by bisection, and a description of the thresholds used.
+
+    The dial is tau itself, or, layer by layer, the share of filters that every layer is to keep. What is left grows with
+    either, but not strictly: removing an edge can let another group form. So the nearest of all settings seen is taken.
+    """
+    whole = macs({})
+
+    def taus_of(dial: float) -> dict[str, float]:
+        if thresholds == "global":
+            return dict.fromkeys(looks, dial)
+        return {name: _tau_for_share(look, dial, edge) for name, look in looks.items()}
+
+    def removed(dial: float) -> tuple[float, dict[str, float], dict[str, list[int]]]:
+        taus = taus_of(dial)
+        keep = decide(taus)
+        return 1 - macs(keep) / whole, taus, keep
+
+    best = removed(0.0)
+    require(best[0] >= target, "target", target, f"at most {best[0]:.3f} for this network, its coupled layers included")
+    low, high = 0.0, 1.0
+    while high - low > 1e-4:  # finer than the similarities, which move in steps of 1 / (images x bits)
+        middle = (low + high) / 2
+        seen = removed(middle)
+        best = min(best, seen, key=lambda found: abs(found[0] - target))
+        low, high = (middle, high) if seen[0] > target else (low, middle)
+    share, taus, keep = best
+    described = {"tau": next(iter(taus.values()))} if thresholds == "global" else {"taus": taus}
+    return keep, {**described, "removed": share}
+
+
+def _tau_for_share(look: Look, share: float, edge: str) -> float:
+    """The threshold at which the layer keeps as near as can be to `share` of its filters, at least one."""
+    n = len(look.similarity)
+    low, high = 0.0, 1.0
+    best, distance = 0.0, math.inf
+    while high - low > 1e-4:
+        middle = (low + high) / 2
+        kept = len(select(look.similarity, _scores(look, middle, edge), middle, edge))
+        if abs(kept - share * n) < distance:
+            best, distance = middle, abs(kept - share * n)
+        low, high = (low, middle) if kept > share * n else (middle, high)
+    return best
+
+
 def _check(tau: float, edge: str) -> None:
     require(isinstance(tau, int | float) and 0 <= tau <= 1, "tau", tau, "a number from 0 to 1")
     choose("edge", edge, EDGES)
+
+
+def _check_estimate(bins: int, pooling: str, range: str) -> None:
+    require(isinstance(bins, int) and bins >= 2, "bins", bins, "a whole number of at least 2")
+    choose("pooling", pooling, POOLINGS)
+    choose("range", range, RANGES)
+
+
+def _entropy_of_counts(bin_of: Tensor, n: int, bins: int) -> Tensor:
+    """(n,) entropies of n histograms; `bin_of` numbers the bins of the i-th from i * bins on."""
+    counts = torch.bincount(bin_of.flatten(), minlength=n * bins).reshape(n, bins).to(torch.float64)
+    return torch.special.entr(counts / counts.sum(dim=1, keepdim=True)).sum(dim=1)
 
 
 def _adjacency(similarity: Tensor, tau: float, edge: str) -> np.ndarray:

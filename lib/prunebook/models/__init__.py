@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from prunebook.errors import BadValue, choose, nearest, require
-from prunebook.models import resnet, vgg
+from prunebook.models import densenet, resnet, resnet50, vgg
 
 _REGISTRY: dict[str, Callable[..., nn.Module]] = {
     "resnet20": resnet.resnet20,
@@ -21,7 +21,9 @@ _REGISTRY: dict[str, Callable[..., nn.Module]] = {
     "resnet44": resnet.resnet44,
     "resnet56": resnet.resnet56,
     "resnet110": resnet.resnet110,
+    "resnet50": resnet50.resnet50,
     "vgg16": vgg.vgg16,
+    "densenet40": densenet.densenet40,
 }
 
 
@@ -39,7 +41,8 @@ def build(name: str, num_classes: int = 10, in_channels: int = 3, *, seed: int |
     num_classes, in_channels: width of the output and channels of the input image.
     seed: where given, the weights depend on it alone and PyTorch's global generator is left as it was; where not,
         they are drawn from that global generator.
-    options: of that architecture, such as `shortcut` and `width` of the ResNets or `hidden` and `width` of VGG-16.
+    options: of that architecture, such as `shortcut` and `width` of the ResNets for small images, `hidden` and `width` of
+        VGG-16, or `growth` and `layers` of DenseNet-40.
 
     The network maps (n, in_channels, h, w) to logits (n, num_classes). Its attribute `spec` is a JSON-able dict of
     every argument but the seed, defaults included: `build(**model.spec)` makes the same architecture again.
@@ -91,8 +94,8 @@ def _with_defaults(name: str, constructor: Callable[..., nn.Module], options: di
     defaults = {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
     for option in options:
         if option not in defaults:
-            allowed = ", ".join(defaults)
-            raise BadValue(f"{option!r} is no option of {name}, which has: {allowed}{nearest(option, defaults)}")
+            allowed = f": {', '.join(defaults)}" if defaults else " none"
+            raise BadValue(f"{option!r} is no option of {name}, which has{allowed}{nearest(option, defaults)}")
     return {**defaults, **options}
 
 

@@ -1,7 +1,8 @@
 """Entropy-guided k-core pruning: what its notebook can be asked for, and the trials that this takes."""
 
+from collections.abc import Iterable
 from itertools import product
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, field_validator, model_validator
 
@@ -10,6 +11,25 @@ from prunebook.errors import BadValue, choose, nearest, require
 from prunebook.methods.kcore import SCORES
 from prunebook.studies.parameters import NotebookParameters
 from prunebook.trials import Trial
+
+Schedule = Literal["one-cycle", "cosine", "step", "constant"]
+
+VARIANTS: dict[str, dict[str, Any]] = {  # other readings of what the paper leaves open, as parameters of the task "prune"
+    "as in this book": {},
+    "hash: ImageHash": {"hash": "imagehash"},
+    "entropy: 16 bins": {"bins": 16},
+    "entropy: 1024 bins": {"bins": 1024},
+    "entropy: per image": {"pooling": "image"},
+    "entropy: one range per layer": {"range": "layer"},
+    "edge: above tau": {"edge": ">"},
+    "maps: train mode": {"mode": "train"},
+    "maps: augmented images": {"augment": True},
+    "maps: train mode, augmented": {"mode": "train", "augment": True},
+    "tau: one per layer": {"thresholds": "layer"},
+    "score: L1": {"score": "l1"},
+    "score: random": {"score": "random"},
+}
+BY_ARCH = ("options", "weights", "finetune", "sample_sizes", "learning_rates", "halves", "layer")
 
 
 def _listed(value: Any) -> Any:
@@ -20,7 +40,9 @@ def _listed(value: Any) -> Any:
 class Parameters(NotebookParameters):
     """Parameters of the k-core notebook."""
 
-    dataset: str = Field("digits", description="digits, mnist, fashion_mnist, cifar10, cifar100, image_folder:NAME")
+    dataset: list[str] = Field(
+        ["digits"], min_length=1, description="digits, mnist, fashion_mnist, cifar10, cifar100, image_folder:NAME; or a list"
+    )
     size: int | None = Field(None, ge=1, description="side of the images in pixels; default: as the dataset has them")
     arch: list[str] = Field(["resnet20"], min_length=1, description="one architecture or a list of them")
     options: dict[str, dict[str, bool | int | float | str]] = Field(
@@ -30,8 +52,11 @@ class Parameters(NotebookParameters):
     normalise: Literal["dataset", "imagenet"] = Field("dataset", description="mean and deviation of the input")
     epochs: int = Field(8, ge=1, le=1000, description="of training a baseline")
     lr: float = Field(0.1, gt=0, le=10, description="of training a baseline")
+    schedule: Schedule = Field("one-cycle", description="of training a baseline")
+    step_every: int | None = Field(None, ge=1, description="epochs after which schedule step divides the rate by 10")
     batch_size: int = Field(64, ge=2, le=8192, description="of training and fine-tuning")
-    taus: list[float] = Field([0.6, 0.7, 0.8], min_length=1, description="similarity thresholds, each in [0, 1]")
+    taus: list[float] = Field([0.6, 0.7, 0.8], description="similarity thresholds, each in [0, 1]")
+    targets: list[float] = Field([], description="shares of the MACs to remove, each in (0, 1): tau is found for each")
     scores: list[str] = Field(["entropy"], min_length=1, description=f"what keeps a filter: {', '.join(SCORES)}")
     hash: Literal["dct-mean", "imagehash"] = Field("dct-mean", description="reading of pHash")
     edge: Literal[">=", ">"] = Field(">=", description="whether a similarity of exactly tau makes an edge")
@@ -40,18 +65,36 @@ class Parameters(NotebookParameters):
     images: int = Field(100, ge=1, le=100_000, description="images drawn for the similarity")
     draws: int = Field(1, ge=1, le=100, description="repetitions with other images")
     seeds: int = Field(1, ge=1, le=100, description="repetitions with other initial weights and batches")
+    paired: bool = Field(False, description="repetition i has draw i and seed i, instead of every draw with every seed")
     finetune: dict[str, int] = Field({}, description="epochs of fine-tuning by architecture; none where not named")
     finetune_lr: float = Field(0.01, gt=0, le=10, description="of fine-tuning")
+    finetune_schedule: Schedule = Field("cosine", description="of fine-tuning")
+    finetune_step_every: int | None = Field(None, ge=1, description="as step_every, of fine-tuning")
     finetune_scores: list[str] = Field(["entropy"], description="scores whose networks are fine-tuned")
+    finetune_draws: int = Field(100, ge=0, le=100, description="so many of the draws are fine-tuned")
+    sample_sizes: dict[str, list[int]] = Field({}, description="numbers of images to try, by architecture (Table 8)")
+    learning_rates: dict[str, list[float]] = Field({}, description="of fine-tuning, to try, by architecture (Figure 6)")
+    learning_epochs: int = Field(2, ge=1, le=1000, description="of fine-tuning for learning_rates")
+    selections: list[str] = Field([], description="architectures to compare k-core, entropy, and both on (Figure 5)")
+    halves: dict[str, list[float]] = Field({}, description="taus to keep highest or lowest entropy at (Figure 3, left)")
+    importance: list[str] = Field([], description="architectures whose filters are compared with Grad-CAM (Figure 3, right)")
+    variants: list[str] = Field([], description=f"other readings of the method to try: {', '.join(VARIANTS)}")
+    criterion: list[str] = Field([], description="architectures whose decision is timed (Table 1)")
+    experiment_tau: float = Field(0.7, ge=0, le=1, description="of sample_sizes, learning_rates and selections")
+    layer: dict[str, str] = Field({}, description="layer of the pictures by architecture; default: the widest")
+    tables: list[int] = Field([], description="tables of the paper to show ours beside")
 
-    _as_list = field_validator("arch", "taus", "scores", "finetune_scores", mode="before")(_listed)
+    _as_list = field_validator(
+        "dataset", "arch", "taus", "targets", "scores", "finetune_scores", "selections", "importance", "variants",
+        "criterion", "tables", mode="before",
+    )(_listed)  # fmt: skip
 
     @field_validator("dataset")
     @classmethod
-    def _known_dataset(cls, value: str) -> str:
-        return value if value.startswith("image_folder:") else choose("dataset", value, data.names())
+    def _known_dataset(cls, value: list[str]) -> list[str]:
+        return [v if v.startswith("image_folder:") else choose("dataset", v, data.names()) for v in dict.fromkeys(value)]
 
-    @field_validator("arch")
+    @field_validator("arch", "selections", "importance", "criterion")
     @classmethod
     def _known_archs(cls, value: list[str]) -> list[str]:
         return list(dict.fromkeys(choose("arch", name, models.names()) for name in value))
@@ -61,6 +104,11 @@ class Parameters(NotebookParameters):
     def _known_scores(cls, value: list[str]) -> list[str]:
         return list(dict.fromkeys(choose("score", name, SCORES) for name in value))
 
+    @field_validator("variants")
+    @classmethod
+    def _known_variants(cls, value: list[str]) -> list[str]:
+        return list(dict.fromkeys(choose("variant", name, VARIANTS) for name in value))
+
     @field_validator("taus")
     @classmethod
     def _in_range(cls, value: list[float]) -> list[float]:
@@ -68,81 +116,215 @@ class Parameters(NotebookParameters):
             require(0 <= tau <= 1, "tau", tau, "a number from 0 to 1")
         return sorted(set(value))
 
+    @field_validator("targets")
+    @classmethod
+    def _are_shares(cls, value: list[float]) -> list[float]:
+        for target in value:
+            require(0 < target < 1, "target", target, "a share of the MACs between 0 and 1, such as 0.5")
+        return sorted(set(value))
+
+    @field_validator("tables")
+    @classmethod
+    def _are_tables(cls, value: list[int]) -> list[int]:
+        for table in value:
+            require(1 <= table <= 8, "table", table, "one of the paper's tables 1 to 8")
+        return sorted(set(value))
+
     @model_validator(mode="after")
     def _belong_together(self) -> "Parameters":
-        for name in ("options", "weights", "finetune"):
+        for name in BY_ARCH:
             for arch in getattr(self, name):
                 if arch not in models.names():
                     raise BadValue(f"{name} names {arch!r}, which is no architecture{nearest(arch, models.names())}")
+        for name in ("sample_sizes", "learning_rates", "selections", "halves", "importance"):
+            for arch in getattr(self, name):
+                require(arch in self.arch, name, arch, f"an architecture of this run: {', '.join(self.arch)}")
         for arch, epochs in self.finetune.items():
             require(0 <= epochs <= 1000, f"finetune[{arch!r}]", epochs, "a number of epochs from 0 to 1000")
-        for arch in self.arch:
+        for arch, sizes in self.sample_sizes.items():
+            require(bool(sizes) and min(sizes) >= 1, f"sample_sizes[{arch!r}]", sizes, "numbers of images, each at least 1")
+        for arch, rates in self.learning_rates.items():
+            require(bool(rates) and 0 < min(rates) <= max(rates) <= 10, f"learning_rates[{arch!r}]", rates, "in (0, 10]")
+        for arch, taus in self.halves.items():
+            inside = bool(taus) and 0 <= min(taus) <= max(taus) <= 1
+            require(inside, f"halves[{arch!r}]", taus, "thresholds from 0 to 1")
+        require(bool(self.taus or self.targets), "taus", self.taus, "at least one threshold where targets is empty")
+        require(not self.variants or bool(self.targets), "targets", self.targets, "at least one where variants are tried")
+        require(not self.paired or self.draws == self.seeds, "draws", self.draws, f"{self.seeds}, as seeds, where paired")
+        several = len(self.dataset) > 1 and bool(self.weights)
+        require(not several, "dataset", self.dataset, "a single one where weights are given, which fit one only")
+        for schedule, every in (("schedule", "step_every"), ("finetune_schedule", "finetune_step_every")):
+            stepped = getattr(self, schedule) == "step"
+            require(not stepped or getattr(self, every) is not None, every, None, f"given where {schedule} is 'step'")
+        for arch in dict.fromkeys([*self.arch, *self.criterion]):
             models.check(arch, self.options.get(arch, {}))
         return self
 
 
-def baseline(p: Parameters, arch: str, seed: int = 0) -> Trial:
+class Case(NamedTuple):
+    """One of a run's repeated cases: a dataset, an architecture, and the repetition's seed and draw of images."""
+
+    dataset: str
+    arch: str
+    seed: int
+    draw: int
+
+
+def cases(p: Parameters, archs: Iterable[str] | None = None) -> list[Case]:
+    """Every dataset, architecture and repetition of the run."""
+    repeats = [(i, i) for i in range(p.seeds)] if p.paired else list(product(range(p.seeds), range(p.draws)))
+    some = p.arch if archs is None else list(archs)
+    return [Case(dataset, arch, seed, draw) for dataset, arch, (seed, draw) in product(p.dataset, some, repeats)]
+
+
+def baseline(p: Parameters, case: Case) -> Trial:
     """The network before pruning. Foreign weights are the same whatever the seed."""
-    params: dict[str, Any] = {"dataset": p.dataset, "size": p.size, "arch": arch, "normalise": p.normalise}
-    params["options"] = p.options.get(arch, {})
-    if arch in p.weights:
-        params["weights"] = p.weights[arch]
+    params: dict[str, Any] = {"dataset": case.dataset, "size": p.size, "arch": case.arch, "normalise": p.normalise}
+    params["options"] = p.options.get(case.arch, {})
+    if case.arch in p.weights:
+        params["weights"] = p.weights[case.arch]
     else:
-        params["fit"] = {
-            "epochs": p.epochs,
-            "lr": p.lr,
-            "batch_size": p.batch_size,
-            "schedule": "one-cycle",
-            "seed": seed,
-        }
+        params["fit"] = {"epochs": p.epochs, "lr": p.lr, "batch_size": p.batch_size, "schedule": p.schedule}
+        params["fit"] |= {"step_every": p.step_every, "seed": case.seed}
     return Trial("baseline", params)
 
 
-def prune(p: Parameters, arch: str, seed: int, draw: int, score: str, tau: float) -> Trial:
-    """One pruned network, fine-tuned if the parameters ask for it."""
-    params: dict[str, Any] = {"baseline": baseline(p, arch, seed).params, "tau": tau, "score": score, "draw": draw}
+def prune(p: Parameters, case: Case, **chosen: Any) -> Trial:
+    """One pruned network, not fine-tuned; `chosen` are parameters of the task "prune"."""
+    params: dict[str, Any] = {"baseline": baseline(p, case).params, "draw": case.draw}
     params |= {"hash": p.hash, "edge": p.edge, "mode": p.mode, "coupled": p.coupled, "images": p.images}
-    if p.finetune.get(arch, 0) and score in p.finetune_scores:
-        fit = {"epochs": p.finetune[arch], "lr": p.finetune_lr, "batch_size": p.batch_size, "seed": seed}
-        params["finetune"] = fit
-    return Trial("prune", params)
+    return Trial("prune", params | chosen)
+
+
+def tuned(p: Parameters, case: Case, score: str = "entropy") -> dict[str, Any]:
+    """The fine-tuning that the run asks for, as a parameter of `prune`; nothing where it asks for none."""
+    epochs = p.finetune.get(case.arch, 0)
+    if not epochs or score not in p.finetune_scores or case.draw >= p.finetune_draws:
+        return {}
+    return {"finetune": _fit(p, case, epochs, p.finetune_lr)}
+
+
+def _fit(p: Parameters, case: Case, epochs: int, lr: float) -> dict[str, Any]:
+    fit = {"epochs": epochs, "lr": lr, "batch_size": p.batch_size, "seed": case.seed}
+    return fit | {"schedule": p.finetune_schedule, "step_every": p.finetune_step_every}
 
 
 def baselines(p: Parameters) -> list[Trial]:
-    return list(dict.fromkeys(baseline(p, arch, seed) for arch, seed in product(p.arch, range(p.seeds))))
+    return list(dict.fromkeys(baseline(p, case) for case in cases(p)))
 
 
 def prunings(p: Parameters) -> list[Trial]:
-    """Every pruned network; the cheap ones first, so that a page has something to show early."""
-    grid = product(p.arch, p.scores, range(p.seeds), range(p.draws), p.taus)
-    found = [prune(p, arch, seed, draw, score, tau) for arch, score, seed, draw, tau in grid]
+    """Every threshold and target with every score; the cheap ones first, so that a page has something to show early."""
+    dials = [{"tau": tau} for tau in p.taus] + [{"target": target} for target in p.targets]
+    grid = product(cases(p), p.scores, dials)
+    found = [prune(p, case, score=score, **dial, **tuned(p, case, score)) for case, score, dial in grid]
     return sorted(dict.fromkeys(found), key=lambda trial: trial.parameters.finetune is not None)
 
 
 def layers(p: Parameters) -> list[Trial]:
     """One layer of each architecture, for the pictures of its graph."""
     common = {"hash": p.hash, "mode": p.mode, "images": p.images}
-    return [Trial("layer", {"baseline": baseline(p, arch).params, **common}) for arch in p.arch]
+    first = [Case(dataset, arch, 0, 0) for dataset in p.dataset for arch in p.arch]
+    return [
+        Trial("layer", {"baseline": baseline(p, case).params, "layer": p.layer.get(case.arch), **common}) for case in first
+    ]
+
+
+def sample_sizes(p: Parameters) -> list[Trial]:
+    """Table 8: other numbers of images, at one threshold."""
+    return [
+        prune(p, case, tau=p.experiment_tau, images=size, **_briefly(size != p.images), **tuned(p, case))
+        for arch, sizes in p.sample_sizes.items()
+        for case, size in product(cases(p, [arch]), sizes)
+    ]
+
+
+def _briefly(brief: bool) -> dict[str, str]:
+    """What needs no accuracy of the merely cut network is measured once less; the others share records with `prunings`."""
+    return {"evaluate": "recalibrated"} if brief else {}
+
+
+def learning_rates(p: Parameters) -> list[Trial]:
+    """Figure 6: other learning rates of fine-tuning, at one threshold, first repetition."""
+    return [
+        prune(p, case, tau=p.experiment_tau, finetune=_fit(p, case, p.learning_epochs, rate))
+        for arch, rates in p.learning_rates.items()
+        for case, rate in product([Case(dataset, arch, 0, 0) for dataset in p.dataset], rates)
+    ]
+
+
+SELECTIONS = {  # of Figure 5, as the task "prune" calls them
+    "k-core & entropy": {"score": "entropy", "scope": "core"},
+    "k-core only": {"score": "random", "scope": "core"},
+    "entropy only": {"score": "entropy", "scope": "layer"},
+    "neither": {"score": "random", "scope": "layer"},
+}
+
+
+def selections(p: Parameters) -> list[Trial]:
+    """Figure 5: each part of the criterion alone, both, and neither, at one threshold. Fine-tuned all or none."""
+    return [
+        prune(p, case, tau=p.experiment_tau, **selection, **tuned(p, case))
+        for case, selection in product(cases(p, p.selections), SELECTIONS.values())
+    ]
+
+
+def halves(p: Parameters) -> list[Trial]:
+    """Figure 3, left: of each group the filter with the highest or the lowest entropy."""
+    return [
+        prune(p, case, tau=tau, score=score, **tuned(p, case))
+        for arch, taus in p.halves.items()
+        for case, tau, score in product(cases(p, [arch]), taus, ("entropy", "low-entropy"))
+    ]
+
+
+def importance(p: Parameters) -> list[Trial]:
+    """Figure 3, right: entropy and Grad-CAM overlap of every filter, first repetition."""
+    first = [Case(dataset, arch, 0, 0) for dataset in p.dataset for arch in p.importance]
+    return [Trial("importance", {"baseline": baseline(p, case).params, "images": p.images}) for case in first]
+
+
+def variants(p: Parameters) -> list[Trial]:
+    """Other readings of the method, each at the run's targets, not fine-tuned."""
+    grid = product(cases(p), p.targets, p.variants)
+    return [prune(p, case, **{"target": target, **VARIANTS[name]}) for case, target, name in grid]
+
+
+def criterion(p: Parameters) -> list[Trial]:
+    """Table 1, last column: how long the decision takes, by architecture."""
+    return [_timed(p, arch) for arch in p.criterion]
+
+
+def _timed(p: Parameters, arch: str) -> Trial:
+    large = arch == "resnet50"
+    params = {"arch": arch, "options": p.options.get(arch, {}), "images": p.images, "weights": p.weights.get(arch)}
+    return Trial("criterion", params | ({"size": 224, "num_classes": 1000} if large else {}))
 
 
 def trials(p: Parameters) -> list[Trial]:
-    return baselines(p) + layers(p) + prunings(p)
+    parts = (baselines, layers, criterion, importance, prunings, variants, selections, halves, sample_sizes, learning_rates)
+    return list(dict.fromkeys(trial for part in parts for trial in part(p)))
 
 
-PAPERS_NETWORKS = ("vgg16", "resnet56", "resnet110")  # of those that we can build
+PAPERS_NETWORKS = ("vgg16", "resnet56", "resnet110", "densenet40", "resnet50")
 
 
 def differences(p: Parameters) -> list[str]:
     """In what this run is not the paper's experiment, one sentence each."""
     found = [sentence for arch in p.arch for sentence in _network_differences(p, arch)]
     if any(arch not in p.weights for arch in p.arch):
-        found.append(f"Baselines: {p.epochs} epochs with a one-cycle schedule; the paper trains 200 with steps.")
+        steps = f" of {p.step_every} epochs" if p.schedule == "step" else ""
+        found.append(
+            f"Baselines: {p.epochs} epochs, schedule {p.schedule}{steps} from {p.lr:g}, batches of {p.batch_size}; "
+            "the paper: 200 epochs, steps of 50 from 0.1, batches of 256."
+        )
     tuned = {arch: epochs for arch, epochs in p.finetune.items() if epochs and arch in p.arch}
     lengths = ", ".join(f"{arch} {epochs}" for arch, epochs in tuned.items())
     if tuned:
         found.append(
-            f"Fine-tuning: epochs {lengths}, cosine schedule from {p.finetune_lr:g}, batches of {p.batch_size}, only for "
-            f"the score {' and '.join(p.finetune_scores)}; the paper: 70 epochs, steps from 0.01, batches of 256."
+            f"Fine-tuning: epochs {lengths}, schedule {p.finetune_schedule} from {p.finetune_lr:g}, batches of "
+            f"{p.batch_size}, for the score {' and '.join(p.finetune_scores)}; the paper: 70 epochs, steps of 30 from 0.01, "
+            "batches of 256."
         )
     else:
         found.append("No fine-tuning; the paper fine-tunes for 70 epochs.")
@@ -154,8 +336,9 @@ def differences(p: Parameters) -> list[str]:
         found.append(f"{p.images} images for the similarity; the paper draws 100.")
     if p.hash != "dct-mean":
         found.append(f"Hash: {p.hash}; the line of work of the paper computes dct-mean.")
-    if p.dataset not in ("cifar10", "cifar100"):
-        found.append(f"Data: {p.dataset}; the paper uses CIFAR-10, CIFAR-100 and ImageNet.")
+    other = [name for name in p.dataset if name not in ("cifar10", "cifar100", "image_folder:imagenet")]
+    if other:
+        found.append(f"Data: {', '.join(other)}; the paper uses CIFAR-10, CIFAR-100 and ImageNet.")
     return found
 
 
@@ -167,14 +350,15 @@ def _network_differences(p: Parameters, arch: str) -> list[str]:
         found.append(f"{arch}: the paper has no such network.")
     if options.get("width", 1) != 1:
         found.append(f"{arch}: {options['width']:g} times the usual width.")
-    if arch in PAPERS_NETWORKS and arch.startswith("resnet") and shortcut != "conv3":
+    cifar_resnet = arch.startswith("resnet") and arch != "resnet50"
+    if arch in PAPERS_NETWORKS and cifar_resnet and shortcut != "conv3":
         found.append(
             f"{arch}: the MACs of the paper's Table 1 fit 3x3 convolutions on the shortcuts; here the shortcut is option "
             f"{shortcut}, so the costs before pruning differ as well."
         )
     if arch.startswith("resnet") and p.coupled == "keep":
         found.append(f"{arch}: residual stages are left whole; the paper prunes them.")
-    elif arch.startswith("resnet"):
+    elif cifar_resnet:
         decides = (
             "the last convolution of the stage's first block (for want of one on the shortcut) decides"
             if shortcut == "A"

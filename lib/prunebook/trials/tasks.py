@@ -1,6 +1,8 @@
 """The kinds of trial that the studies are made of."""
 
 import copy
+import statistics
+import time
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -9,12 +11,14 @@ from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
 from prunebook import data, features, measure, models, phash, training, weights
+from prunebook import importance as gradcam
 from prunebook.errors import choose, require
 from prunebook.methods import kcore
 from prunebook.trials.engine import Context
 from prunebook.trials.trial import Parameters, Trial, task
 
 Seed = Field(0, ge=0)
+KCORE_OPTIONS = ("target", "thresholds", "score", "scope", "hash", "edge", "bins", "pooling", "range", "mode", "coupled")
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and deviation that foreign weights were trained with
 
 
@@ -69,21 +73,34 @@ class Prune(Parameters):
 
     baseline: Baseline
     method: Literal["kcore"] = "kcore"
-    tau: float = Field(ge=0, le=1)
-    score: Literal["entropy", "l1", "random", "degree"] = "entropy"
+    tau: float | None = Field(None, ge=0, le=1)
+    target: float | None = Field(None, gt=0, lt=1, description="instead of tau: share of the MACs to remove")
+    thresholds: Literal["global", "layer"] = "global"
+    score: Literal["entropy", "l1", "random", "degree", "low-entropy"] = "entropy"
+    scope: Literal["core", "layer"] = "core"
     hash: Literal["dct-mean", "imagehash"] = "dct-mean"
     edge: Literal[">=", ">"] = ">="
     bins: int = Field(256, ge=2)
+    pooling: Literal["all", "image"] = "all"
+    range: Literal["filter", "layer"] = "filter"
     mode: Literal["eval", "train"] = "eval"
     coupled: Literal["lead", "keep"] = "lead"
     images: int = Field(100, ge=1)
+    augment: bool = Field(False, description="whether the images are augmented as in training")
     draw: int = Seed
     recalibrate: int = Field(1000, ge=2, description="training images for new batch-norm statistics")
+    evaluate: Literal["all", "recalibrated", "none"] = Field("all", description="moments before fine-tuning to measure")
     finetune: Fit | None = None
+
+    @model_validator(mode="after")
+    def _one_dial(self) -> "Prune":
+        require((self.tau is None) != (self.target is None), "tau", self.tau, "given exactly where target is not")
+        return self
 
     def describe(self) -> str:
         tuned = f", {self.finetune.epochs} epochs" if self.finetune else ""
-        return f"{self.baseline.arch} tau {self.tau:g} {self.score} draw {self.draw}{tuned}"
+        dial = f"tau {self.tau:g}" if self.tau is not None else f"target {self.target:g}"
+        return f"{self.baseline.arch} {dial} {self.score} draw {self.draw}{tuned}"
 
 
 class Layer(Parameters):
@@ -99,6 +116,40 @@ class Layer(Parameters):
 
     def describe(self) -> str:
         return f"{self.baseline.arch} {self.layer or 'widest layer'} draw {self.draw}"
+
+
+class Importance(Parameters):
+    """Entropy of every filter of a baseline, and how far its maps overlap with what Grad-CAM finds important."""
+
+    baseline: Baseline
+    bins: int = Field(256, ge=2)
+    share: float = Field(0.2, gt=0, lt=1, description="share of the positions that make a region")
+    images: int = Field(100, ge=1)
+    draw: int = Seed
+
+    def describe(self) -> str:
+        return f"{self.baseline.arch} draw {self.draw}"
+
+
+class Criterion(Parameters):
+    """The decision on a whole network, timed: an untrained one of this architecture, or a baseline with given weights."""
+
+    arch: str = "resnet20"
+    options: dict[str, Any] = Field({})
+    weights: str | None = None
+    num_classes: int = Field(10, ge=1)
+    size: int = Field(32, ge=1)
+    tau: float = Field(0.7, ge=0, le=1)
+    images: int = Field(100, ge=1)
+    repeats: int = Field(3, ge=1)
+
+    @field_validator("arch")
+    @classmethod
+    def _known_arch(cls, value: str) -> str:
+        return choose("arch", value, models.names())
+
+    def describe(self) -> str:
+        return f"{self.arch}, {self.num_classes} classes, {self.images} images of {self.size} pixels"
 
 
 @task("baseline", version=1, parameters=Baseline)
@@ -130,7 +181,7 @@ def baseline(p: Baseline, context: Context) -> dict[str, Any]:
     }
 
 
-def _needs_baseline(p: Prune | Layer) -> list[Trial]:
+def _needs_baseline(p: Prune | Layer | Importance) -> list[Trial]:
     # Foreign weights are a file that is loaded as it is; only a network trained here has to be trained first.
     return [] if p.baseline.weights else [Trial("baseline", p.baseline.model_dump(mode="json"))]
 
@@ -146,18 +197,23 @@ def prune(p: Prune, context: Context) -> dict[str, Any]:
     mean, std = normalisation(p.baseline, dataset)
     model = load_network(p.baseline, dataset, context)
     inputs = example(dataset, context)
-    images = data.normalise(data.draw(dataset.train, p.images, p.draw), mean, std)
+    drawn = data.draw(dataset.train, p.images, p.draw)
+    if p.augment:
+        drawn = data.augment(drawn, torch.Generator(drawn.device).manual_seed(p.draw), flip=dataset.flip)
     with context.timed("plan"):
-        options = {name: getattr(p, name) for name in ("score", "hash", "edge", "bins", "mode", "coupled")}
-        plan = kcore.plan(model, images, p.tau, seed=p.draw, **options)
+        options = {name: getattr(p, name) for name in KCORE_OPTIONS}
+        plan = kcore.plan(model, data.normalise(drawn, mean, std), p.tau, seed=p.draw, **options)
     with context.timed("cut"):
         pruned = plan.apply(model, inputs)
+    metrics: dict[str, dict[str, float]] = {}
     with context.timed("evaluate"):
-        metrics = {"pruned": scores(training.evaluate(pruned, dataset.test, mean=mean, std=std))}
-        fresh = copy.deepcopy(pruned)
-        sample = data.draw(dataset.train, min(p.recalibrate, len(dataset.train)), p.draw)
-        training.recalibrate(fresh, sample, mean=mean, std=std)
-        metrics["recalibrated"] = scores(training.evaluate(fresh, dataset.test, mean=mean, std=std))
+        if p.evaluate == "all":
+            metrics["pruned"] = scores(training.evaluate(pruned, dataset.test, mean=mean, std=std))
+        if p.evaluate != "none":
+            fresh = copy.deepcopy(pruned)
+            sample = data.draw(dataset.train, min(p.recalibrate, len(dataset.train)), p.draw)
+            training.recalibrate(fresh, sample, mean=mean, std=std)
+            metrics["recalibrated"] = scores(training.evaluate(fresh, dataset.test, mean=mean, std=std))
     result: dict[str, Any] = {
         "cost": {c: _costs(model, pruned, inputs, c) for c in measure.COUNTERS},
         "keep": {
@@ -166,6 +222,8 @@ def prune(p: Prune, context: Context) -> dict[str, Any]:
         },
         "test": metrics,
     }
+    if p.target is not None:  # the threshold that came nearest, or those of the layers
+        result["found"] = {name: plan.parameters[name] for name in ("tau", "taus", "removed") if plan.parameters.get(name)}
     if p.finetune is not None:
         with context.timed("finetune"):
             history = fit(pruned, dataset, p.finetune, (mean, std), context, on_test=True)
@@ -204,6 +262,37 @@ def layer(p: Layer, context: Context) -> dict[str, Any]:
     found = features.visit(model, images, look, [name], p.mode)[name]
     l1 = convolutions[name].weight.detach().abs().flatten(1).sum(1).tolist()
     return {"layer": name, "filters": len(l1), **found, "l1": l1}
+
+
+@task("importance", version=1, parameters=Importance, needs=_needs_baseline)
+def importance(p: Importance, context: Context) -> dict[str, Any]:
+    """Entropy and Grad-CAM overlap of the filters of every convolution (the paper's Figure 3, right)."""
+    dataset = load_data(p.baseline, context)
+    model = load_network(p.baseline, dataset, context)
+    images, labels = data.draw_labelled(dataset.train, p.images, p.draw)
+    images = data.normalise(images, *normalisation(p.baseline, dataset))
+    return gradcam.by_filter(model, images, labels, bins=p.bins, share=p.share)
+
+
+@task("criterion", version=1, parameters=Criterion)
+def criterion(p: Criterion, context: Context) -> dict[str, Any]:
+    """How long feature maps, hashes, graphs and decisions take for a whole network: the median is `times["plan"]`.
+
+    The images are noise: their content hardly matters to the time, and no dataset is needed for it.
+    """
+    model = models.build(p.arch, p.num_classes, seed=0, **p.options)
+    if p.weights is not None:
+        weights.load_into(model, weights.find(p.weights))
+    model = model.to(context.device)
+    images = torch.randn(p.images, 3, p.size, p.size, generator=torch.Generator().manual_seed(0)).to(context.device)
+    seconds = []
+    for repeat in range(p.repeats):
+        start = time.perf_counter()
+        plan = kcore.plan(model, images, p.tau)
+        seconds.append(time.perf_counter() - start)
+        context.progress(repeat + 1, p.repeats, "planning")
+    context.times |= {"plan": round(statistics.median(seconds), 3), "plan_slowest": round(max(seconds), 3)}
+    return {"layers": len(plan.keep), "filters": sum(plan.widths.values()), "kept": sum(map(len, plan.keep.values()))}
 
 
 def load_data(p: Baseline, context: Context) -> data.Dataset:
