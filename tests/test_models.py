@@ -2,22 +2,26 @@
 
 import copy
 import json
+from pathlib import Path
 
 import pytest
 import torch
+import torchvision
 
-from prunebook import models
+from prunebook import cutting, models, weights
 from prunebook.errors import BadValue
 from prunebook.measure import cost
 from prunebook.models.resnet import PadShortcut
+from prunebook.plan import PruningPlan
 
 IMAGE = torch.zeros(1, 3, 32, 32)
+SMALL = {"densenet40": {"growth": 4, "layers": 2}, "resnet50": {}}
 
 
 @pytest.mark.parametrize("num_classes", [10, 100])
 @pytest.mark.parametrize("name", models.names())
 def test_every_model_maps_images_to_one_logit_per_class(name: str, num_classes: int) -> None:
-    model = models.build(name, num_classes, width=0.25).eval()
+    model = models.build(name, num_classes, **SMALL.get(name, {"width": 0.25})).eval()
     assert model(torch.zeros(2, 3, 32, 32)).shape == (2, num_classes)
 
 
@@ -28,6 +32,12 @@ def test_models_accept_other_image_sizes_and_channel_counts(name: str, side: int
     assert model(torch.rand(2, 1, side, side)).shape == (2, 10)
 
 
+@pytest.mark.parametrize("side", [8, 31, 224])
+def test_densenet_accepts_other_image_sizes_and_channel_counts(side: int) -> None:
+    model = models.build("densenet40", in_channels=1, growth=2, layers=2)
+    assert model(torch.rand(2, 1, side, side)).shape == (2, 10)
+
+
 TABLE_1 = [
     ("vgg16", {}, 10, "314.57", "14.99"),
     ("vgg16", {}, 100, "314.62", "15.04"),
@@ -35,6 +45,8 @@ TABLE_1 = [
     ("resnet56", {"shortcut": "conv3"}, 100, "130.03", "0.88"),
     ("resnet110", {"shortcut": "conv3"}, 10, "259.49", "1.75"),
     ("resnet110", {"shortcut": "conv3"}, 100, "259.50", "1.76"),
+    ("densenet40", {}, 10, "292.50", "1.06"),
+    ("densenet40", {}, 100, "292.54", "1.10"),
 ]
 
 
@@ -44,6 +56,11 @@ def test_costs_agree_with_table_1_of_the_kcore_paper(
 ) -> None:
     counted = cost(models.build(name, num_classes, **options), IMAGE, "thop")
     assert (f"{counted.macs / 1e6:.2f}", f"{counted.params / 1e6:.2f}") == (macs, params)
+
+
+def test_the_cost_of_resnet50_on_photographs_agrees_with_table_1_of_the_kcore_paper() -> None:
+    counted = cost(models.build("resnet50", 1000), torch.zeros(1, 3, 224, 224), "thop")
+    assert (f"{counted.macs / 1e9:.2f}", f"{counted.params / 1e6:.2f}") == ("4.13", "25.56")
 
 
 FIVE_COUNTS = [
@@ -68,6 +85,60 @@ def test_width_scales_the_channels_of_every_stage() -> None:
     model = models.build("resnet20", width=0.5)
     assert [model.get_parameter(f"layer{i}.0.conv1.weight").shape[0] for i in (1, 2, 3)] == [8, 16, 32]
     assert models.build("resnet20", width=0.001).get_parameter("conv1.weight").shape[0] == 1
+
+
+def test_every_layer_of_a_dense_block_adds_its_channels_behind_those_it_reads() -> None:
+    model = models.build("densenet40", growth=3, layers=2, compression=0.5)
+    widths = {name: tuple(weight.shape[:2]) for name, weight in model.named_parameters() if weight.dim() == 4}
+    assert widths == {
+        "conv1.weight": (6, 3),
+        "block1.0.conv.weight": (3, 6),
+        "block1.1.conv.weight": (3, 9),
+        "transition1.conv.weight": (6, 12),
+        "block2.0.conv.weight": (3, 6),
+        "block2.1.conv.weight": (3, 9),
+        "transition2.conv.weight": (6, 12),
+        "block3.0.conv.weight": (3, 6),
+        "block3.1.conv.weight": (3, 9),
+    }
+    layer, x = model.get_submodule("block1.0").eval(), torch.rand(1, 6, 4, 4)
+    out = layer(x)
+    assert torch.equal(out[:, :6], x)
+    assert torch.equal(out[:, 6:], layer.conv(torch.relu(layer.bn(x))))
+
+
+def test_a_densenet_says_its_structure() -> None:
+    model = models.build("densenet40", growth=1, layers=2, compression=0.5)
+    assert model.dense_layers() == [[f"block{block}.{layer}.conv" for layer in (0, 1)] for block in (1, 2, 3)]
+    assert model.transitions() == {"transition1.conv": 0.5, "transition2.conv": 0.5}
+    assert [len(block) for block in models.build("densenet40").dense_layers()] == [12, 12, 12]
+
+
+def test_weights_trained_by_torchvision_load_into_resnet50_and_give_the_same_answers(tmp_path: Path) -> None:
+    original = torchvision.models.resnet50(weights=None).eval()
+    torch.save(original.state_dict(), tmp_path / "resnet50.pth")
+    model = models.build("resnet50", 1000, seed=0).eval()
+    weights.load_into(model, tmp_path / "resnet50.pth")
+    x = torch.rand(1, 3, 64, 64)
+    assert torch.equal(model(x), original(x))
+
+
+def test_resnet50_takes_images_of_another_channel_count() -> None:
+    model = models.build("resnet50", 2, in_channels=1, seed=0).eval()
+    assert model(torch.rand(1, 1, 32, 32)).shape == (1, 2)
+    # Fan-out of a 7x7 convolution with 64 filters, as torchvision draws the one for three channels.
+    assert model.get_parameter("conv1.weight").std().item() == pytest.approx((2 / (64 * 49)) ** 0.5, rel=0.1)
+
+
+@pytest.mark.parametrize("name", ["densenet40", "resnet50"])
+def test_a_cut_network_comes_back_from_its_checkpoint(name: str, tmp_path: Path) -> None:
+    model = models.build(name, 4, seed=0, **SMALL[name])
+    groups = cutting.coupled_layers(model, IMAGE)
+    plan = PruningPlan({name: [0, 2] for group in groups for name in group})
+    cut = plan.apply(model, IMAGE)
+    path = weights.save(cut, tmp_path / "cut.safetensors", plan.to_json())
+    x = torch.rand(1, 3, 32, 32)
+    assert torch.equal(weights.load(path).eval()(x), cut.eval()(x))
 
 
 def test_equal_seeds_give_equal_weights_and_leave_the_global_generator_alone() -> None:
@@ -97,6 +168,11 @@ def test_spec_rebuilds_the_same_architecture_after_json_and_survives_a_copy() ->
         ({"name": "resnet20", "width": 0}, "width is 0"),
         ({"name": "resnet20", "width": "wide"}, "width is 'wide'"),
         ({"name": "vgg16", "hidden": "no"}, "hidden is 'no'"),
+        ({"name": "densenet40", "growth": 0}, "growth is 0"),
+        ({"name": "densenet40", "layers": 1.5}, "layers is 1.5"),
+        ({"name": "densenet40", "compression": 1.5}, "compression is 1.5"),
+        ({"name": "densenet40", "width": 0.5}, "'width' is no option of densenet40"),
+        ({"name": "resnet50", "width": 0.5}, "'width' is no option of resnet50, which has none"),
         ({"name": "resnet20", "num_classes": 0}, "num_classes is 0"),
         ({"name": "resnet20", "seed": -1}, "seed is -1"),
     ],

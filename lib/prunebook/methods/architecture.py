@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.resnet import Bottleneck
 
 from prunebook.errors import choose, require
 from prunebook.models import in_mode
@@ -76,8 +75,9 @@ def equal_counts(
     """What two layers keep once both lose the same number of filters (section 3.5.2).
 
     The paper: in a block with a projection shortcut, its first 1x1 convolution and its last convolution are "forced to
-    prune the same number of filters". The layers have different widths, so it is the numbers lost that agree, not those
-    kept. Our choice: the smaller of the two numbers; the layer that lost more gets back its best-scoring filters.
+    prune the same number of filters". (Its sentence could also mean the shortcut's own 1x1 convolution; that one is
+    coupled with the last convolution anyway.) The layers have different widths, so it is the numbers lost that agree, not
+    those kept. Our choice: the smaller of the two numbers; the layer that lost more gets back its best-scoring filters.
 
     Parameters: for each layer the filters that it keeps, and a score for every filter, of which there may be different
     numbers. Returns both lists, sorted.
@@ -158,9 +158,16 @@ def _dense_rules(model: DenseNet) -> Rules:
 
 def _projected_bottlenecks(model: nn.Module) -> list[tuple[str, str]]:
     """First and last convolution of each bottleneck block whose shortcut has a convolution: a stage's first block."""
-    blocks = {name: module for name, module in model.named_modules() if isinstance(module, Bottleneck)}
-    prefixes = [f"{name}." if name else "" for name, block in blocks.items() if block.downsample is not None]
-    return [(f"{prefix}conv1", f"{prefix}conv3") for prefix in prefixes]
+    blocks = [f"{name}." if name else "" for name, module in model.named_modules() if _is_projected_bottleneck(module)]
+    return [(f"{block}conv1", f"{block}conv3") for block in blocks]
+
+
+def _is_projected_bottleneck(module: nn.Module) -> bool:
+    # By its parts, as torchvision names them: so are other people's ResNet-50s found, and importing torchvision, which
+    # takes a second, is left to those who build one.
+    convolutions = (getattr(module, name, None) for name in ("conv1", "conv2", "conv3"))
+    projection = getattr(module, "downsample", None)
+    return all(isinstance(part, nn.Conv2d) for part in convolutions) and isinstance(projection, nn.Module)
 
 
 @torch.no_grad()
