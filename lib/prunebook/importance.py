@@ -14,7 +14,7 @@ References
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -57,29 +57,29 @@ def by_filter(
     Returns
     -------
     dict
-        By layer, in the order in which they ran: "size", height and width of its maps; "entropy" in nats and "overlap"
-        from 0 to 1, one number a filter; an overlap that is not defined is None. Entropy and overlap see the same maps,
-        the convolution's raw output. Compare the overlap with `chance(share)`.
+        By layer, in the order in which they ran: "size", height and width of its maps; and with one number a filter
+        "entropy" in nats, "overlap" from 0 to 1, and "control", the overlap with the Grad-CAM of the image before (the
+        first's is the last's). The control is what the shapes of the regions and their common places, such as the
+        middle, are worth without evidence; `chance(share)` knows of neither. None where an overlap is not defined.
+        All see the same maps, the convolution's raw output.
     """
     _check_share(share)
+    require(len(images) >= 2, "number of images", len(images), "at least 2, since the control needs another image")
     require(isinstance(bins, int) and bins >= 2, "bins", bins, "a whole number of at least 2")
     cam = gradcam(model, images, labels)
+    others = cam.roll(1, dims=0)
     size = (images.shape[2], images.shape[3])
 
     def look(_: str, maps: Tensor) -> dict[str, Any]:
-        found = overlap(maps, cam, size, share).tolist()
-        return {
-            "size": list(maps.shape[2:]),
-            "entropy": kcore.entropy(maps, bins).tolist(),
-            "overlap": [None if math.isnan(value) else value for value in found],
-        }
+        found = {"size": list(maps.shape[2:]), "entropy": kcore.entropy(maps, bins).tolist()}
+        for name, values in zip(("overlap", "control"), _overlaps(maps, (cam, others), size, share), strict=True):
+            found[name] = [None if math.isnan(value) else value for value in values.tolist()]
+        return found
 
     return features.visit(model, images, look, layers)
 
 
-def gradcam(
-    model: nn.Module, images: Tensor, labels: Tensor, layer: str | None = None, batch_size: int = 32
-) -> Tensor:
+def gradcam(model: nn.Module, images: Tensor, labels: Tensor, layer: str | None = None, batch_size: int = 32) -> Tensor:
     """Grad-CAM of every image for its own class, with negative evidence set to 0, computed by Captum.
 
     Parameters
@@ -116,7 +116,7 @@ def gradcam(
     with in_mode(model, training=False):
         parts = [
             method.attribute(some, target=classes_of, relu_attributions=True).detach()
-            for some, classes_of in zip(images.split(batch_size), labels.split(batch_size), strict=True)
+            for some, classes_of in zip(images.split(batch_size), labels.to(images.device).split(batch_size), strict=True)
         ]
     return torch.cat(parts).squeeze(1)
 
@@ -162,17 +162,7 @@ def overlap(maps: Tensor, cam: Tensor, size: tuple[int, int], share: float = 0.2
     require(len(size) == 2 and min(size) >= 1, "size", size, "(height, width), each at least 1 pixel")
     for name, values in (("maps", maps), ("cam", cam)):
         require(bool(torch.isfinite(values).all()), name, "a tensor with NaN or infinity", "finite numbers only")
-    total = torch.zeros(maps.shape[1], dtype=torch.float64, device=maps.device)
-    images = torch.zeros_like(total)
-    # One image at a time: enlarged, the maps of a late layer are many times their own size.
-    for own, key in zip(maps, cam, strict=True):
-        active, evidence = _regions(own, size, share), _regions(key[None], size, share)
-        both = (active & evidence).sum(dim=1).to(torch.float64)
-        either = (active | evidence).sum(dim=1)
-        counts = active.any(dim=1) & evidence.any()
-        total += torch.where(counts, both / either.clamp(min=1), 0)
-        images += counts
-    return total / images
+    return _overlaps(maps, (cam,), size, share)[0]
 
 
 def chance(share: float) -> float:
@@ -186,6 +176,22 @@ def chance(share: float) -> float:
 
 def _check_share(share: float) -> None:
     require(isinstance(share, int | float) and 0 < share < 1, "share", share, "a number above 0 and below 1")
+
+
+def _overlaps(maps: Tensor, cams: Sequence[Tensor], size: tuple[int, int], share: float) -> Tensor:
+    """`overlap` with each of several Grad-CAMs: (len(cams), n)."""
+    total = torch.zeros(len(cams), maps.shape[1], dtype=torch.float64, device=maps.device)
+    images = torch.zeros_like(total)
+    # One image at a time: enlarged, the maps of a late layer are many times their own size.
+    for own, *keys in zip(maps, *cams, strict=True):
+        active = _regions(own, size, share)
+        for i, evidence in enumerate(_regions(torch.stack(keys), size, share)):
+            both = (active & evidence).sum(dim=1).to(torch.float64)
+            either = (active | evidence).sum(dim=1)
+            counts = active.any(dim=1) & evidence.any()
+            total[i] += torch.where(counts, both / either.clamp(min=1), 0)
+            images[i] += counts
+    return total / images
 
 
 def _regions(maps: Tensor, size: tuple[int, int], share: float) -> Tensor:
