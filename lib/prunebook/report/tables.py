@@ -10,7 +10,7 @@ from scipy import stats
 
 from prunebook import paths
 from prunebook.errors import BadValue
-from prunebook.trials import Record
+from prunebook.trials import Record, Trial
 
 
 class Interval(NamedTuple):
@@ -43,27 +43,34 @@ def reported(paper: str) -> pd.DataFrame:
     return pd.read_csv(paths.project() / "data" / "reported" / f"{paper}.csv", dtype={"printed": str, "reference": str})
 
 
-def prunings(records: Sequence[Record]) -> pd.DataFrame:
-    """One row for each record of a "prune" trial: its parameters, costs by counter, and accuracies in percent."""
+CHOICES = ("tau", "target", "thresholds", "score", "scope", "hash", "edge", "bins", "pooling", "range", "mode", "augment",
+           "images", "draw")  # fmt: skip
+
+
+def prunings(records: Sequence[Record], before: Sequence[Record] = ()) -> pd.DataFrame:
+    """One row for each record of a "prune" trial: its parameters, costs by counter, and accuracies in percent.
+
+    "drop ..." are accuracies before minus after, in points, where the "baseline" record of the network is among `before`.
+    A parameter that a record is older than has its default.
+    """
+    top1 = {record.key: record.result["test"]["top1"] for record in before}
     rows = []
     for record in records:
-        p, r = record.params, record.result
-        width = p["baseline"]["options"].get("width", 1)
-        row: dict[str, Any] = {
-            "width": width,
-            "arch": p["baseline"]["arch"],
-            "tau": p["tau"],
-            "score": p["score"],
-            "draw": p["draw"],
-        }
-        row["seed"] = (p["baseline"]["fit"] or p["finetune"] or {"seed": 0})["seed"]
+        p, r = Trial(record.task, record.params).parameters, record.result
+        row: dict[str, Any] = {"width": p.baseline.options.get("width", 1), "dataset": p.baseline.dataset}
+        row |= {"arch": p.baseline.arch, **{name: getattr(p, name) for name in CHOICES}}
+        tuned = p.finetune
+        row["seed"] = (p.baseline.fit or tuned).seed if p.baseline.fit or tuned else 0
+        row |= {"finetune epochs": tuned.epochs if tuned else 0, "finetune lr": tuned.lr if tuned else math.nan}
         for counter, cost in r["cost"].items():
             row[f"FR {counter}"], row[f"PR {counter}"] = cost["fr"], cost["pr"]
             row[f"before {counter}"] = cost["before"][0]
-        row["top1 pruned"] = r["test"]["pruned"]["top1"]
-        row["top1 recalibrated"] = r["test"]["recalibrated"]["top1"]
-        row["top1 fine-tuned"] = r["test"].get("finetuned", {}).get("top1", math.nan)
-        row["top1 best test epoch"] = r["test"].get("best_test_epoch", {}).get("top1", math.nan)
+        start = top1.get(Trial("baseline", record.params["baseline"]).key, math.nan)
+        moments = {"pruned": "pruned", "recalibrated": "recalibrated", "fine-tuned": "finetuned"}
+        for moment, name in (*moments.items(), ("best test epoch", "best_test_epoch")):
+            row[f"top1 {moment}"] = r["test"].get(name, {}).get("top1", math.nan)
+            row[f"drop {moment}"] = start - row[f"top1 {moment}"]
+        row["seconds to plan"] = record.times.get("plan", math.nan)
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -106,9 +113,10 @@ def spread(values: Sequence[float]) -> str:
 
 def by_tau(frame: pd.DataFrame, columns: Sequence[str], what: str) -> Any:
     """Each column's `spread` for every architecture, score and tau, under a caption that says over what it is."""
-    groups: Any = frame.groupby(["arch", "score", "tau"], sort=True)
+    dial = "tau" if frame.tau.notna().any() else "target"
+    groups: Any = frame.groupby(["arch", "score", dial], sort=True)
     rows = [[*key, *(spread(repeated(group, column)) for column in columns)] for key, group in groups]
-    table = pd.DataFrame(rows, columns=["network", "score", "tau", *columns])
+    table = pd.DataFrame(rows, columns=["network", "score", dial, *columns])
     seeds, draws = frame.seed.nunique(), frame.draw.nunique()
     over = f"{seeds} seeds" if seeds > 1 else f"{draws} draws of images, one network"
     nested = f", each the mean of {draws} draws of images" if seeds > 1 and draws > 1 else ""
