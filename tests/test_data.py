@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.stats import ks_2samp
 from torchvision import datasets
+from torchvision.transforms import RandomResizedCrop
+from torchvision.transforms._presets import ImageClassification
 
 from prunebook import data
 from prunebook.errors import BadValue, MissingData
@@ -248,10 +251,10 @@ def test_image_folders_become_squares_of_the_given_size(test: str, tmp_path: Pat
 
 def test_photographs_are_cropped_at_the_centre_and_made_rgb(tmp_path: Path) -> None:
     folder = photographs(tmp_path)
-    stripes = np.zeros((10, 30), np.uint8)
-    stripes[:, 10:20] = 200
+    stripes = np.zeros((16, 48), np.uint8)
+    stripes[:, 16:32] = 200
     Image.fromarray(stripes).save(folder / "val" / "ants" / "0.png")
-    images = data.load("image_folder:insects", tmp_path, size=10).test.images
+    images = data.load("image_folder:insects", tmp_path, size=14).test.images
     assert (images[0] == 200).all()
 
 
@@ -260,11 +263,122 @@ def test_unusable_image_folders_are_refused_with_what_to_create(tmp_path: Path) 
         data.load("image_folder:insects", tmp_path)
     folder = photographs(tmp_path)
     (folder / "val" / "ants" / "0.png").write_bytes(b"no image")
+    test = data.load("image_folder:insects", tmp_path, size=8).test
     with pytest.raises(BadValue, match=r"0\.png cannot be read as an image"):
-        data.load("image_folder:insects", tmp_path, size=8)
+        list(test.read([torch.arange(4)]))
     (folder / "val" / "wasps").mkdir()
     with pytest.raises(BadValue, match="must be those of train: ants, bees"):
         data.load("image_folder:insects", tmp_path, size=8)
+
+
+def noise(root: Path, sizes: list[tuple[int, int]]) -> Path:
+    """A folder "noise" of pictures (width, height), all in its training part but for one."""
+    generator = np.random.default_rng(0)
+    for part, chosen in (("train", sizes), ("test", sizes[:1])):
+        folder = root / "noise" / part / "all"
+        folder.mkdir(parents=True)
+        for i, (width, height) in enumerate(chosen):
+            pixels = generator.integers(0, 256, (height, width, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"{i:03}.png")
+    return root / "noise"
+
+
+def whole(n: int) -> slice:
+    return slice(0, n)
+
+
+def augmented(split: data.Split | data.FolderSplit, batches: list[torch.Tensor], part=whole, **options) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(5)
+    return torch.cat(list(split.read_augmented(batches, generator, options.get("flip", True), part)))
+
+
+def test_photographs_for_evaluation_are_those_of_torchvisions_recipe(tmp_path: Path) -> None:
+    folder = noise(tmp_path, [(90, 60), (50, 70), (64, 64), (33, 41)])
+    split = data.load("image_folder:noise", tmp_path, size=28, val_fraction=0).train
+    recipe = ImageClassification(crop_size=28, resize_size=32, mean=(0,) * 3, std=(1,) * 3, antialias=True)
+    expected = [recipe(Image.open(file)) for file in sorted((folder / "train" / "all").iterdir())]
+    (read,) = split.read([torch.tensor([3, 1])])
+    assert torch.equal(read, torch.stack([(255 * expected[i]).round().to(torch.uint8) for i in (3, 1)]))
+    assert torch.equal(split.images[[3, 1]], read)
+    assert split.shape == (3, 28, 28) == tuple(split.images.shape[1:])
+
+
+def test_an_image_is_augmented_alike_whoever_reads_it(tmp_path: Path) -> None:
+    noise(tmp_path, [(40, 30)] * 7)
+    split = data.load("image_folder:noise", tmp_path, size=16, val_fraction=0).train
+    batches = [torch.tensor([0, 3, 5, 6]), torch.tensor([4, 1, 2])]
+    together = augmented(split, batches)
+    parts = (lambda n: slice(0, n // 2), lambda n: slice(n // 2, n))
+    first, second = (augmented(split, batches, part) for part in parts)
+    assert torch.equal(torch.cat([first[:2], second[:2], first[2:], second[2:]]), together)
+    assert torch.equal(together, augmented(split, batches))
+    assert not torch.equal(together, augmented(split, batches, flip=False))
+
+
+@pytest.mark.parametrize(("width", "height"), [(400, 300), (300, 500), (600, 200)])
+def test_random_parts_of_photographs_are_distributed_as_torchvisions(width: int, height: int) -> None:
+    torch.manual_seed(0)
+    image = torch.empty(3, height, width)
+    given = [RandomResizedCrop.get_params(image, [0.08, 1], [3 / 4, 4 / 3]) for _ in range(4000)]
+    generator = np.random.default_rng(0)
+    made = [data._random_box(width, height, generator) for _ in range(4000)]
+    for ours, theirs in zip(np.array(made).T, np.array(given).T, strict=True):  # top, left, height, width
+        assert ks_2samp(ours, theirs).pvalue > 0.01
+    shares = np.array([high * wide for _, _, high, wide in made]) / (width * height)
+    assert 0.07 < shares.min() < 0.09
+
+
+def test_the_part_of_a_panorama_is_the_largest_at_its_centre() -> None:
+    assert data._random_box(4000, 30, np.random.default_rng(0)) == (0, 1980, 30, 40)
+    assert data._random_box(30, 4000, np.random.default_rng(0)) == (1980, 0, 40, 30)
+
+
+def test_half_of_the_photographs_are_mirrored(tmp_path: Path) -> None:
+    noise(tmp_path, [(20, 20)])
+    folder = tmp_path / "noise" / "train" / "all"
+    gradient = np.tile(np.linspace(0, 255, 20, dtype=np.uint8), (20, 1))
+    Image.fromarray(gradient).save(folder / "000.png")
+    split = data.load("image_folder:noise", tmp_path, size=8, val_fraction=0).train
+    images = augmented(split, [torch.zeros(300, dtype=torch.int64)]).float()
+    mirrored = images[..., 0].mean((1, 2)) > images[..., -1].mean((1, 2))
+    assert 110 < mirrored.sum() < 190
+    images = augmented(split, [torch.zeros(50, dtype=torch.int64)], flip=False).float()
+    assert (images[..., 0].mean((1, 2)) < images[..., -1].mean((1, 2))).all()
+
+
+def test_more_photographs_than_fit_are_read_but_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "IN_MEMORY", 3 * 8 * 8 * 5)
+    noise(tmp_path, [(12, 10)] * 6)
+    loaded = data.load("image_folder:noise", tmp_path, size=8, val_fraction=0)
+    assert data.draw(loaded.train, 6, seed=1).shape == (6, 3, 8, 8)
+    assert loaded.test.images.shape == (1, 3, 8, 8)
+    with pytest.raises(BadValue, match="to be held in memory is 6, but must be at most 5"):
+        _ = loaded.train.images
+
+
+def test_mean_and_deviation_of_a_folder_are_those_of_its_sample(tmp_path: Path) -> None:
+    noise(tmp_path, [(20, 24)] * 9)
+    loaded = data.load("image_folder:noise", tmp_path, size=16, val_fraction=0)
+    pixels = loaded.train.images.double() / 255
+    assert loaded.mean == pytest.approx(pixels.mean((0, 2, 3)).tolist())
+    assert loaded.std == pytest.approx(pixels.std((0, 2, 3), correction=0).tolist())
+
+
+def test_the_fingerprint_of_a_folder_sees_names_sizes_and_labels(tmp_path: Path) -> None:
+    folder = photographs(tmp_path)
+
+    def digest(size: int = 8) -> str:
+        return data.fingerprint(data.load("image_folder:insects", tmp_path, size=size))
+
+    seen = [digest(), digest(size=9)]
+    assert digest() == seen[0]
+    (folder / "val" / "ants" / "1.png").write_bytes((folder / "val" / "ants" / "1.png").read_bytes() + b" ")
+    seen.append(digest())
+    (folder / "val" / "ants" / "1.png").rename(folder / "val" / "ants" / "2.png")
+    seen.append(digest())
+    (folder / "val" / "ants" / "2.png").rename(folder / "val" / "bees" / "2.png")
+    seen.append(digest())
+    assert len(set(seen)) == 5
 
 
 # Downloads

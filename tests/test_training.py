@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from sklearn.metrics import top_k_accuracy_score
 from torch import nn
 
 from prunebook import data, training
@@ -201,6 +202,21 @@ def test_evaluate_gives_top1_f1_and_loss_over_all_batches() -> None:
     assert measured.loss == pytest.approx((3 * (log_sum - 1) + 2 * log_sum) / 5)
     assert measured.n == 5
     assert model.training
+
+
+def test_top5_is_that_of_scikit_learn_and_none_for_few_classes() -> None:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (200, 1, 4, 4), generator=generator, dtype=torch.uint8)
+    split = Split(images, torch.randint(8, (200,), generator=generator))
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 8))
+    with torch.no_grad():
+        model[1].weight.copy_(torch.randn(8, 16, generator=generator))
+        scores = model(data.normalise(images, **NORMAL))
+    expected = 100 * top_k_accuracy_score(split.labels, scores, k=5)
+    assert 50 < expected < 80
+    assert training.evaluate(model, split, batch_size=64, **NORMAL).top5 == pytest.approx(expected)
+    few_classes = Split(images, split.labels % 5)
+    assert training.evaluate(nn.Sequential(nn.Flatten(), nn.Linear(16, 5)), few_classes, **NORMAL).top5 is None
 
 
 def test_evaluate_changes_neither_weights_nor_statistics(digits: data.Dataset) -> None:

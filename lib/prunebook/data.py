@@ -1,17 +1,22 @@
-"""Datasets by name, as whole tensors on a device: `train, val, test = data.load("cifar10")`.
+"""Datasets by name: `train, val, test = data.load("cifar10")`.
 
-Images are uint8, (n, channels, height, width), and stay so until a batch is augmented and normalised, both as a few
-tensor operations on the device. The test split is the official one; `val` is taken out of the official training part,
-by class and by seed. Nothing is downloaded unless `download` is called.
+Published datasets are whole tensors on a device. Photographs, of which ImageNet has more than any memory holds, stay in
+their files, and threads read a few batches ahead. Either way images are uint8, (n, channels, height, width), until a
+batch is normalised. The test split is the official one; `val` is taken out of the official training part, by class and
+by seed. Nothing is downloaded unless `download` is called.
 """
 
 import hashlib
+import math
 import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,9 +26,12 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional as F
 
-from prunebook import paths
+from prunebook import distributed, paths
 from prunebook.errors import BadValue, MissingData, choose, require
 
+IN_MEMORY = 4 * 2**30  # bytes of photographs that are decoded all at once, at most
+AHEAD = 2  # batches of photographs that are read while the one before them is in use
+SAMPLE = 5000  # photographs from which mean and deviation of a folder are estimated
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
 CHECKPOINTS = "https://github.com/akamaster/pytorch_resnet_cifar10/raw/master/pretrained_models/"
 CHECKPOINT_FILES = (
@@ -32,6 +40,9 @@ CHECKPOINT_FILES = (
     "resnet44-014dd654.th",
     "resnet56-4bfd9763.th",
 )
+
+
+_Job = tuple[Path, Callable[[Image.Image, int], Image.Image]]  # a file, and how its image becomes a square of a size
 
 
 @dataclass(frozen=True)
@@ -44,36 +55,145 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of one image."""
+        _, channels, height, width = self.images.shape
+        return channels, height, width
+
+    def read(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
+        """The images, uint8 (n, c, h, w), of each batch of numbers."""
+        for chosen in batches:
+            yield self.images[chosen.to(self.images.device)]
+
+    def read_augmented(
+        self, batches: Iterable[Tensor], generator: torch.Generator, flip: bool, part: Callable[[int], slice]
+    ) -> Iterator[Tensor]:
+        """Of each batch of numbers, the images `part(len(batch))`, changed as for training by `augment`.
+
+        The random numbers are drawn for whole batches: a part is the same whatever the others are.
+        """
+        for chosen in batches:
+            images = self.images[chosen.to(self.images.device)]
+            yield augment(images, generator, flip=flip)[part(len(chosen))]
+
+    def content(self) -> Iterator[bytes | memoryview]:
+        """All that the split is, for a digest."""
+        for tensor in (self.images, self.labels):
+            yield f"{tensor.dtype} {tuple(tensor.shape)};".encode()
+            yield tensor.cpu().contiguous().numpy().data
+
+
+@dataclass(frozen=True)
+class FolderSplit:
+    """Photographs in files, read when they are asked for; used like a `Split`.
+
+    `names` are the files' names from `folder` on. `labels` are int64 (n,); images come to the device where these are,
+    as squares of `size` pixels. For evaluation the shorter side is resized to 256/224 of `size` and the centre is taken.
+    For training it is a random part of 8 to 100 % of the image, its width from 3/4 to 4/3 of its height, resized.
+    """
+
+    folder: Path
+    names: np.ndarray
+    labels: Tensor
+    size: int
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of one image."""
+        return 3, self.size, self.size
+
+    @cached_property
+    def images(self) -> Tensor:
+        """All images, as for evaluation, at once. Raises BadValue where they would take more than IN_MEMORY bytes."""
+        most = IN_MEMORY // math.prod(self.shape)
+        require(len(self) <= most, f"number of images of {self.folder} to be held in memory", len(self), f"at most {most}")
+        return torch.cat([*self.read(torch.arange(len(self)).split(512)), torch.empty(0, *self.shape, dtype=torch.uint8)])
+
+    def read(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
+        """The images, uint8 (n, 3, size, size), of each batch of numbers. Raises BadValue for a file that is no image."""
+        return self._stream([(name, _centre) for name in self._files(chosen)] for chosen in batches)
+
+    def read_augmented(
+        self, batches: Iterable[Tensor], generator: torch.Generator, flip: bool, part: Callable[[int], slice]
+    ) -> Iterator[Tensor]:
+        """Of each batch of numbers, the images `part(len(batch))`, changed as for training; half of them mirrored if `flip`.
+
+        Each image has a random seed of its own, so that it does not matter which process and which thread reads it.
+        """
+
+        def jobs() -> Iterator[list[_Job]]:
+            for chosen in batches:
+                seeds = torch.randint(2**62, (len(chosen),), generator=generator, device=generator.device)
+                mine = part(len(chosen))
+                pairs = zip(self._files(chosen[mine]), seeds[mine].tolist(), strict=True)
+                yield [(file, partial(_random_part, seed=seed, flip=flip)) for file, seed in pairs]
+
+        return self._stream(jobs())
+
+    def content(self) -> Iterator[bytes | memoryview]:
+        """For a digest: names, sizes and labels of the files. To read them all would take hours."""
+        yield f"{self.size};".encode()
+        for name in self.names:
+            yield f"{name} {(self.folder / name).stat().st_size};".encode()
+        yield self.labels.cpu().contiguous().numpy().data
+
+    def _files(self, chosen: Tensor) -> list[Path]:
+        return [self.folder / self.names[i] for i in chosen.tolist()]
+
+    def _stream(self, batches: Iterable[list[_Job]]) -> Iterator[Tensor]:
+        """The images of each batch, while threads read the next ones. Decoding and resizing let other threads run."""
+        waiting: deque[list[Future[np.ndarray]]] = deque()
+        pool = ThreadPoolExecutor(distributed.threads())
+        try:
+            for batch in batches:
+                waiting.append([pool.submit(_photograph, file, self.size, change) for file, change in batch])
+                if len(waiting) > AHEAD:
+                    yield self._collect(waiting.popleft())
+            while waiting:
+                yield self._collect(waiting.popleft())
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _collect(self, batch: list[Future[np.ndarray]]) -> Tensor:
+        images = np.empty((len(batch), self.size, self.size, 3), dtype=np.uint8)
+        for i, image in enumerate(batch):
+            images[i] = image.result()
+        return torch.from_numpy(images).to(self.labels.device).permute(0, 3, 1, 2).contiguous()
+
 
 @dataclass(frozen=True)
 class Dataset:
     """Three splits and what a network has to know of them; unpacks to `train, val, test`.
 
     `classes` are the classes' names or None; `mean` and `std`, one number a channel, are those of the official training
-    part scaled to [0, 1]; `flip` says whether a mirrored image is still one of its class.
+    part scaled to [0, 1] (of a folder, of a sample of it); `flip` says whether a mirrored image is still one of its class.
     """
 
     name: str
-    train: Split
-    val: Split
-    test: Split
+    train: Split | FolderSplit
+    val: Split | FolderSplit
+    test: Split | FolderSplit
     num_classes: int
     classes: tuple[str, ...] | None
     mean: tuple[float, ...]
     std: tuple[float, ...]
     flip: bool
 
-    def __iter__(self) -> Iterator[Split]:
+    def __iter__(self) -> Iterator[Split | FolderSplit]:
         return iter((self.train, self.val, self.test))
 
     @property
     def in_channels(self) -> int:
-        return self.train.images.shape[1]
+        return self.train.shape[0]
 
     @property
     def image_size(self) -> int:
         """Height and width in pixels."""
-        return self.train.images.shape[2]
+        return self.train.shape[1]
 
 
 @dataclass(frozen=True)
@@ -152,8 +272,8 @@ def load(
     seed: of the split of the training part into train and val; the test split does not depend on it.
     val_fraction: share of every class of the training part that becomes `val`, from 0 up to, not including, 1; by
         default .1, and .2 for digits, which makes its splits 60, 15 and 25 %.
-    size: height and width in pixels. Photographs are resized and cropped to it (default 224). Other images are
-        enlarged by repeating pixels, so it must be a multiple of their own size.
+    size: height and width in pixels. Photographs are resized and cropped to it (default 224; see `FolderSplit`). Other
+        images are enlarged by repeating pixels, so it must be a multiple of their own size.
 
     Raises BadValue for arguments or files that cannot be used, MissingData where the files are not in `root`.
     """
@@ -164,7 +284,9 @@ def load(
     require(seed >= 0, "seed", seed, "at least 0")
     require(size is None or size >= 1, "size", size, "at least 1 pixel")
     where = paths.data_root() if root is None else Path(root)
-    source = _source(name, where, size)
+    if name.startswith("image_folder:"):
+        return _load_folder(name, where, seed, fraction, device, size or 224)
+    source = _source(name, where)
     arrays = source.arrays
     factor = _factor(size, arrays.x_train.shape[1])
     kept, held_out = _stratified(arrays.y_train, fraction, seed)
@@ -226,35 +348,35 @@ def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Te
     return images.to(torch.float32).div_(255).sub_(shift).div_(scale)
 
 
-def draw(split: Split, n: int, seed: int) -> Tensor:
+def draw(split: Split | FolderSplit, n: int, seed: int) -> Tensor:
     """`n` distinct images of a split, uint8 (n, c, h, w): the same ones for equal seeds, on every device."""
     return draw_labelled(split, n, seed)[0]
 
 
-def draw_labelled(split: Split, n: int, seed: int) -> tuple[Tensor, Tensor]:
+def draw_labelled(split: Split | FolderSplit, n: int, seed: int) -> tuple[Tensor, Tensor]:
     """The images that `draw` gives, and their labels (n,)."""
     require(1 <= n <= len(split), "n", n, f"from 1 to {len(split)}, the number of images in the split")
-    chosen = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))[:n].to(split.images.device)
-    return split.images[chosen], split.labels[chosen]
+    chosen = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))[:n]
+    (images,) = split.read([chosen])
+    return images, split.labels[chosen.to(split.labels.device)]
 
 
 def fingerprint(dataset: Dataset) -> str:
-    """The first 16 hex digits of a SHA-256 over shapes, images and labels of all splits, in order."""
+    """The first 16 hex digits of a SHA-256 over shapes, images and labels of all splits, in order.
+
+    Of a folder's photographs, names and sizes of the files stand for the images.
+    """
     digest = hashlib.sha256()
     for split in dataset:
-        for tensor in (split.images, split.labels):
-            digest.update(f"{tensor.dtype} {tuple(tensor.shape)};".encode())
-            digest.update(tensor.cpu().contiguous().numpy().data)
+        for piece in split.content():
+            digest.update(piece)
     return digest.hexdigest()[:16]
 
 
-def _source(name: str, root: Path, size: int | None) -> _Source:
-    if name.startswith("image_folder:"):
-        arrays, classes = _read_folder(root / name.removeprefix("image_folder:"), size or 224)
-        return _Source(arrays, len(classes), classes, *_mean_std(arrays.x_train), flip=True)
+def _source(name: str, root: Path) -> _Source:
     if name == "digits":
         arrays = _digits()
-        return _Source(arrays, 10, _DIGITS, *_mean_std(arrays.x_train), flip=False)
+        return _Source(arrays, 10, _DIGITS, *_mean_std([arrays.x_train]), flip=False)
     known = _KNOWN[name]
     return _Source(_read_known(name, root), known.num_classes, known.classes, known.mean, known.std, known.flip)
 
@@ -323,41 +445,80 @@ def _check_part(source: Path, known: _Known, part: str, images: np.ndarray, labe
             f"from 0 to {known.num_classes - 1}")  # fmt: skip
 
 
-def _read_folder(folder: Path, size: int) -> tuple[_Arrays, tuple[str, ...]]:
-    test = folder / "test" if (folder / "test").is_dir() else folder / "val"
-    if not (folder / "train").is_dir() or not test.is_dir():
+def _load_folder(name: str, root: Path, seed: int, fraction: float, device: str | torch.device, size: int) -> Dataset:
+    folder = root / name.removeprefix("image_folder:")
+    train, test = folder / "train", folder / "test" if (folder / "test").is_dir() else folder / "val"
+    if not train.is_dir() or not test.is_dir():
         raise MissingData(
-            f"no image folder at {folder}: create {folder / 'train'} and {folder / 'test'} (or val), "
+            f"no image folder at {folder}: create {train} and {folder / 'test'} (or val), "
             "each with one folder of images for every class"
         )
-    classes, other = (tuple(sorted(f.name for f in part.iterdir() if f.is_dir())) for part in (folder / "train", test))
-    require(len(classes) > 0, f"folders in {folder / 'train'}", list(classes), "one for every class")
+    classes, other = (tuple(sorted(f.name for f in part.iterdir() if f.is_dir())) for part in (train, test))
+    require(len(classes) > 0, f"folders in {train}", list(classes), "one for every class")
     require(classes == other, f"folders in {test}", list(other), f"those of train: {', '.join(classes)}")
-    return _Arrays(*_photographs(folder / "train", classes, size), *_photographs(test, classes, size)), classes
+    (names, labels), (test_names, test_labels) = (_list_photographs(part, classes) for part in (train, test))
+    kept, held_out = (
+        FolderSplit(train, names[chosen], torch.from_numpy(labels[chosen]).to(device), size)
+        for chosen in _stratified(labels, fraction, seed)
+    )
+    tested = FolderSplit(test, test_names, torch.from_numpy(test_labels).to(device), size)
+    whole = FolderSplit(train, names, torch.from_numpy(labels), size)
+    return Dataset(name, kept, held_out, tested, len(classes), classes, *_mean_std(_sample(whole)), flip=True)
 
 
-def _photographs(part: Path, classes: Sequence[str], size: int) -> tuple[np.ndarray, np.ndarray]:
-    files = [
-        (file, label)
+def _list_photographs(part: Path, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Names, as "class/file", and labels of all images below a folder."""
+    found = [
+        (f"{name}/{file}", label)
         for label, name in enumerate(classes)
-        for file in sorted((part / name).iterdir())
-        if file.suffix.lower() in IMAGE_SUFFIXES
+        for file in sorted(os.listdir(part / name))
+        if Path(file).suffix.lower() in IMAGE_SUFFIXES
     ]
-    require(len(files) > 0, f"number of images in {part}", 0, f"at least 1; read are {', '.join(IMAGE_SUFFIXES)}")
-    images = np.empty((len(files), size, size, 3), dtype=np.uint8)
-    for i, (file, _) in enumerate(files):
-        images[i] = _photograph(file, size)
-    return images, np.array([label for _, label in files], dtype=np.int64)
+    require(len(found) > 0, f"number of images in {part}", 0, f"at least 1; read are {', '.join(IMAGE_SUFFIXES)}")
+    names, labels = zip(*found, strict=True)
+    return np.array(names, dtype=object), np.array(labels, dtype=np.int64)
 
 
-def _photograph(file: Path, size: int) -> np.ndarray:
-    """Shorter side resized to `size`, then the centre: (size, size, 3)."""
+def _sample(split: FolderSplit) -> Iterator[np.ndarray]:
+    """Batches (n, height, width, 3) of up to SAMPLE photographs, always the same ones."""
+    chosen = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))[:SAMPLE]
+    return (images.permute(0, 2, 3, 1).numpy() for images in split.read(chosen.split(256)))
+
+
+def _photograph(file: Path, size: int, change: Callable[[Image.Image, int], Image.Image]) -> np.ndarray:
+    """The image of a file, upright, as a square: (size, size, 3)."""
     try:
         with Image.open(file) as image:
-            upright = ImageOps.exif_transpose(image).convert("RGB")
-            return np.asarray(ImageOps.fit(upright, (size, size), Image.Resampling.BILINEAR))
+            return np.asarray(change(ImageOps.exif_transpose(image).convert("RGB"), size))
     except (OSError, UnidentifiedImageError, SyntaxError) as fault:
         raise BadValue(f"{file} cannot be read as an image: {fault}") from None
+
+
+def _centre(image: Image.Image, size: int) -> Image.Image:
+    from torchvision.transforms import functional
+
+    return functional.center_crop(functional.resize(image, round(size * 256 / 224)), [size, size])
+
+
+def _random_part(image: Image.Image, size: int, seed: int, flip: bool) -> Image.Image:
+    from torchvision.transforms import functional
+
+    generator = np.random.default_rng(seed)
+    part = functional.resized_crop(image, *_random_box(image.width, image.height, generator), [size, size])
+    return functional.hflip(part) if flip and generator.random() < 0.5 else part
+
+
+def _random_box(width: int, height: int, generator: np.random.Generator) -> tuple[int, int, int, int]:
+    """Top, left, height and width of a random part of 8 to 100 % of the area, its width from 3/4 to 4/3 of its height."""
+    for _ in range(10):
+        area = width * height * generator.uniform(0.08, 1)
+        ratio = math.exp(generator.uniform(math.log(3 / 4), math.log(4 / 3)))
+        wide, high = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < wide <= width and 0 < high <= height:
+            return int(generator.integers(height - high + 1)), int(generator.integers(width - wide + 1)), high, wide
+    # Hardly any such part fits into a panorama: then the largest one at its centre.
+    wide, high = min(width, round(height * 4 / 3)), min(height, round(width * 4 / 3))
+    return (height - high) // 2, (width - wide) // 2, high, wide
 
 
 def _factor(size: int | None, own: int) -> int:
@@ -368,14 +529,17 @@ def _factor(size: int | None, own: int) -> int:
     return size // own
 
 
-def _mean_std(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Of each channel, scaled to [0, 1]; exact, from the counts of the 256 values."""
+def _mean_std(batches: Iterable[np.ndarray]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Of each channel of images (n, height, width[, channels]), in [0, 1]; exact, from the counts of the 256 values."""
     values = np.arange(256) / 255
-    channels = images.reshape(-1, 1) if images.ndim == 3 else images.reshape(-1, images.shape[3])
-    counts = [np.bincount(channel, minlength=256) / len(channel) for channel in channels.T]
-    means = [float(share @ values) for share in counts]
+    counts: Any = 0
+    for images in batches:
+        channels = images.reshape(-1, 1) if images.ndim == 3 else images.reshape(-1, images.shape[3])
+        counts = counts + np.stack([np.bincount(channel, minlength=256) for channel in channels.T])
+    shares = [count / count.sum() for count in counts]
+    means = [float(share @ values) for share in shares]
     # A channel without any variation would be divided by zero.
-    stds = [float(np.sqrt(share @ (values - mean) ** 2)) or 1.0 for share, mean in zip(counts, means, strict=True)]
+    stds = [float(np.sqrt(share @ (values - mean) ** 2)) or 1.0 for share, mean in zip(shares, means, strict=True)]
     return tuple(means), tuple(stds)
 
 

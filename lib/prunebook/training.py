@@ -1,16 +1,20 @@
-"""The one place that trains: stochastic gradient descent on datasets that lie on the device as uint8 tensors."""
+"""The one place that trains: stochastic gradient descent on uint8 images, in one process or together with others.
+
+Several processes (see `distributed`) take their shares of the same batches. But for rounding, and for batch norm, which
+sees only the images of its own process, the result is that of one process.
+"""
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from prunebook import data
-from prunebook.data import Split
+from prunebook import data, distributed
+from prunebook.data import FolderSplit, Split
 from prunebook.errors import choose, require
 from prunebook.measure import f1
 from prunebook.models import in_mode
@@ -23,18 +27,22 @@ History = list[dict[str, float]]
 
 
 class Metrics(NamedTuple):
-    """Accuracy `top1` in percent, macro `f1` in [0, 1], mean cross-entropy `loss` in nats, over `n` images."""
+    """Accuracy `top1` in percent, macro `f1` in [0, 1], mean cross-entropy `loss` in nats, over `n` images.
+
+    `top5` is the percentage of images whose class is among the five likeliest; None for five classes or fewer.
+    """
 
     top1: float
     f1: float
     loss: float
     n: int
+    top5: float | None = None
 
 
 def fit(
     model: nn.Module,
-    train: Split,
-    val: Split | None = None,
+    train: Split | FolderSplit,
+    val: Split | FolderSplit | None = None,
     *,
     mean: Sequence[float],
     std: Sequence[float],
@@ -61,38 +69,36 @@ def fit(
     lr, schedule: the highest learning rate, and its course: "cosine" falls from it to 0, "step" divides it by 10 after
         every `step_every` epochs, "one-cycle" rises to it in the first 30 % of the steps and falls as a cosine,
         "constant" stays.
-    batch_size: the last batch of an epoch is smaller, and left out where it is a single image (batch norm).
+    batch_size: of all processes together. The last batch of an epoch is smaller, and left out where it has less than two
+        images for each process (batch norm).
     seed: of the order of the images and of their augmentation. On the CPU, equal seeds give equal weights to the bit.
-    augment, flip: random crops of the image padded by 4 pixels, and random mirroring with them.
+    augment, flip: random crops of the image padded by 4 pixels, for photographs in a folder random parts of the image
+        (see `FolderSplit`), and random mirroring with them.
     precision: "fp32", or "bf16" for autocast; by default bf16 on CUDA and fp32 elsewhere.
     on_epoch: called as (epoch from 1, epochs, metrics) with the entry of the history, `on_step` as (done, all steps).
 
     Returns one dict an epoch: loss (mean), lr (of its last step), train_top1 (percent, while training, as augmented),
-    val_top1 (percent, if there is a `val` with images) and seconds (of training).
+    val_top1 (percent, if there is a `val` with images) and seconds (of training). Of several processes, all return the
+    same (but for the seconds) and have the same network: batch norm's running statistics are averaged after every epoch.
 
     Raises BadValue for bad arguments, RuntimeError where the loss is not finite after an epoch.
     """
     _check(epochs, lr, batch_size, schedule, step_every, momentum, weight_decay, seed, len(train))
-    device = train.images.device
+    device = train.labels.device
     precision = _precision(precision, device)
     generator = torch.Generator(device).manual_seed(seed)
     optimizer = torch.optim.SGD(model.parameters(), lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay)
     per_epoch = _steps(len(train), batch_size)
     rates = [_rate(schedule, lr, step, per_epoch, epochs, step_every) for step in range(epochs * per_epoch)]
-
-    def batch(chosen: Tensor) -> tuple[Tensor, Tensor]:
-        images = train.images[chosen]
-        if augment:
-            images = data.augment(images, generator, flip=flip)
-        return data.normalise(images, mean, std), train.labels[chosen]
-
+    together = distributed.parallel(model)
     history: History = []
     for epoch in range(epochs):
         start = time.perf_counter()
-        done = epoch * per_epoch
-        batches = map(batch, _order(len(train), batch_size, generator))
+        order = _order(len(train), batch_size, generator)
+        batches = _batches(train, order, generator if augment else None, flip, mean, std)
         with in_mode(model, training=True):
-            metrics = _epoch(model, optimizer, batches, rates, done, precision, on_step)
+            metrics = _epoch(together, optimizer, batches, rates, epoch * per_epoch, precision, on_step)
+        distributed.average_buffers(model)
         metrics["seconds"] = time.perf_counter() - start
         if not math.isfinite(metrics["loss"]):
             raise RuntimeError(
@@ -108,21 +114,25 @@ def fit(
 
 
 def evaluate(
-    model: nn.Module, split: Split, *, mean: Sequence[float], std: Sequence[float], batch_size: int = 512
+    model: nn.Module, split: Split | FolderSplit, *, mean: Sequence[float], std: Sequence[float], batch_size: int = 512
 ) -> Metrics:
     """Accuracy, F1 and loss of `model` on a split, in evaluation mode and full precision; modes are restored.
+
+    Of several processes, each takes a share of the images, and all return the same.
 
     Raises BadValue for a split without images.
     """
     require(len(split) > 0, "number of images in the split", 0, "at least 1")
     require(batch_size >= 1, "batch_size", batch_size, "at least 1")
+    n = len(split)
     with in_mode(model, training=False), torch.inference_mode():
-        batches = split.images.split(batch_size)
-        logits = torch.cat([model(data.normalise(images, mean, std)).float() for images in batches])
+        images = split.read(_equal_share(n).split(batch_size))
+        logits = torch.cat([model(data.normalise(batch, mean, std)).float() for batch in images])
+        logits = distributed.gather(logits)[:n]
         loss = F.cross_entropy(logits, split.labels).item()
     predicted = logits.argmax(1)
-    top1 = 100 * (predicted == split.labels).sum().item() / len(split)
-    return Metrics(top1, f1(predicted, split.labels, logits.shape[1]), loss, len(split))
+    top1 = 100 * (predicted == split.labels).sum().item() / n
+    return Metrics(top1, f1(predicted, split.labels, logits.shape[1]), loss, n, _top5(logits, split.labels))
 
 
 def recalibrate(
@@ -151,10 +161,34 @@ def recalibrate(
                 module.momentum = momentum
 
 
+class _Batch(NamedTuple):
+    """This process's share of a batch; `weight` is that of its mean in the mean of all processes' means."""
+
+    inputs: Tensor
+    labels: Tensor
+    weight: float
+
+
+def _batches(
+    train: Split | FolderSplit,
+    order: Sequence[Tensor],
+    generator: torch.Generator | None,
+    flip: bool,
+    mean: Sequence[float],
+    std: Sequence[float],
+) -> Iterator[_Batch]:
+    """The batches of an epoch, augmented where there is a generator to do it by."""
+    shares = [chosen[distributed.share(len(chosen))] for chosen in order]
+    images = train.read_augmented(order, generator, flip, distributed.share) if generator else train.read(shares)
+    for batch, mine, chosen in zip(images, shares, order, strict=True):
+        weight = len(mine) * distributed.world() / len(chosen)
+        yield _Batch(data.normalise(batch, mean, std), train.labels[mine], weight)
+
+
 def _epoch(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    batches: Iterable[tuple[Tensor, Tensor]],
+    batches: Iterable[_Batch],
     rates: Sequence[float],
     done: int,
     precision: str,
@@ -162,36 +196,47 @@ def _epoch(
 ) -> dict[str, float]:
     """One step for each batch, after `done` steps of the `len(rates)` in all; the epoch's loss, lr and train_top1."""
     losses, hits, sizes = [], [], []
-    for step, (inputs, labels) in enumerate(batches, start=done):
+    for step, batch in enumerate(batches, start=done):
         for group in optimizer.param_groups:
             group["lr"] = rates[step]
         # The numbers stay on the device until the epoch's end: to ask for them here would make it wait at every step.
-        loss, right = _step(model, optimizer, inputs, labels, precision)
-        losses.append(loss * len(labels))
+        loss, right = _step(model, optimizer, batch, precision)
+        losses.append(loss * len(batch.labels))
         hits.append(right)
-        sizes.append(len(labels))
+        sizes.append(len(batch.labels))
         if on_step is not None:
             on_step(step + 1, len(rates))
-    seen = sum(sizes)
-    loss_sum, right_sum = torch.stack(losses).sum().item(), torch.stack(hits).sum().item()
-    return {"loss": loss_sum / seen, "lr": rates[step], "train_top1": 100 * right_sum / seen}
+    loss_sum, right_sum = torch.stack(losses).sum(), torch.stack(hits).sum()
+    sums = torch.stack([loss_sum.double(), right_sum.double(), torch.tensor(sum(sizes)).to(loss_sum.device)])
+    loss, right, seen = distributed.total(sums).tolist()
+    return {"loss": loss / seen, "lr": rates[step], "train_top1": 100 * right / seen}
 
 
-def _step(
-    model: nn.Module, optimizer: torch.optim.Optimizer, inputs: Tensor, labels: Tensor, precision: str
-) -> tuple[Tensor, Tensor]:
+def _step(model: nn.Module, optimizer: torch.optim.Optimizer, batch: _Batch, precision: str) -> tuple[Tensor, Tensor]:
     """One descent; the mean loss and the number of right answers before it, left on the device."""
-    with torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
-        logits = model(inputs)
-    loss = F.cross_entropy(logits.float(), labels)
+    with torch.autocast(batch.inputs.device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+        logits = model(batch.inputs)
+    loss = F.cross_entropy(logits.float(), batch.labels)
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    (loss * batch.weight).backward()
     optimizer.step()
-    return loss.detach(), (logits.detach().argmax(1) == labels).sum()
+    return loss.detach(), (logits.detach().argmax(1) == batch.labels).sum()
+
+
+def _equal_share(n: int) -> Tensor:
+    """This process's contiguous part of the numbers from 0 to n - 1; the last parts repeat the last number to be as long."""
+    size = math.ceil(n / distributed.world())
+    return (torch.arange(size) + size * distributed.rank()).clamp(max=n - 1)
+
+
+def _top5(logits: Tensor, labels: Tensor) -> float | None:
+    if logits.shape[1] <= 5:
+        return None
+    return 100 * (logits.topk(5).indices == labels[:, None]).any(1).sum().item() / len(labels)
 
 
 def _steps(n: int, batch_size: int) -> int:
-    return n // batch_size + (n % batch_size > 1)
+    return n // batch_size + (n % batch_size >= 2 * distributed.world())
 
 
 def _order(n: int, batch_size: int, generator: torch.Generator) -> list[Tensor]:
@@ -233,10 +278,11 @@ def _check(
     choose("schedule", schedule, SCHEDULES)
     require(epochs >= 1, "epochs", epochs, "at least 1")
     require(lr > 0 and math.isfinite(lr), "lr", lr, "a number above 0")
-    require(batch_size >= 2, "batch_size", batch_size, "at least 2")
+    least, why = 2 * distributed.world(), "" if distributed.world() == 1 else ", two for each process"
+    require(batch_size >= least, "batch_size", batch_size, f"at least {least}{why}")
     require(0 <= momentum < 1, "momentum", momentum, "at least 0 and below 1")
     require(weight_decay >= 0, "weight_decay", weight_decay, "at least 0")
     require(seed >= 0, "seed", seed, "at least 0")
-    require(images >= 2, "number of training images", images, "at least 2")
+    require(images >= least, "number of training images", images, f"at least {least}{why}")
     if schedule == "step":
         require(step_every is not None and step_every >= 1, "step_every", step_every, "at least 1 with schedule 'step'")
