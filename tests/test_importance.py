@@ -256,6 +256,11 @@ def test_the_table_tells_correlation_between_layers_from_that_within():
     }  # fmt: skip
 
 
+def test_layers_are_told_from_the_largest_maps_to_the_smallest_in_whatever_order_a_record_has_them():
+    backwards = dict(reversed(layers().items()))
+    assert report.table(backwards).equals(report.table(layers()))
+
+
 def test_within_a_layer_filters_are_counted_in_its_own_deviations():
     frame = report.filters({"one": {"size": [2, 2], "entropy": [1.0, 3.0], "overlap": [5.0, 5.0], "control": [0.1, None]}})
     assert frame["entropy z"].tolist() == [-1, 1]

@@ -71,8 +71,11 @@ def correlation(x: Sequence[float | None] | pd.Series, y: Sequence[float | None]
 def filters(layers: Layers) -> pd.DataFrame:
     """One row a filter: layer, size of its maps, entropy, overlap, control, and all three as z-scores of their layer.
 
-    A z-score counts deviations from the mean of the filter's layer; it is NaN where all filters of a layer are alike.
+    Largest maps first. A z-score counts deviations from the mean of the filter's layer; it is NaN where all filters of a
+    layer are alike.
     """
+    # A record's layers are in the order of their names, which is not that in which they ran.
+    ordered = sorted(layers.items(), key=lambda item: -math.prod(item[1]["size"]))
     parts = [
         pd.DataFrame(
             {
@@ -81,7 +84,7 @@ def filters(layers: Layers) -> pd.DataFrame:
                 **{column: np.asarray(found[column], dtype=np.float64) for column in ("entropy", "overlap", "control")},
             }
         )
-        for name, found in layers.items()
+        for name, found in ordered
     ]
     frame = pd.concat(parts, ignore_index=True)
     for column in ("entropy", "overlap", "control"):
