@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from prunebook import files, notebooks, paths, trials
+from prunebook import distributed, files, notebooks, paths, trials
 from prunebook.errors import BadValue, choose
 from prunebook.notebooks import Notebook
 
@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--force", action="store_true", help="compute again what has a record")
     run.add_argument("--budget", metavar="TIME", help="start no trial after this time, such as 90s, 25m, 2h")
+    run.add_argument("-j", "--workers", type=int, default=1, metavar="N", help="compute N trials side by side (default: 1)")
     run.add_argument("--trials-only", action="store_true", help="compute the records, leave the notebook alone")
     run.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: the accelerator if there is one)")
     run.set_defaults(command=_run)
@@ -100,7 +101,17 @@ def _run(options: argparse.Namespace) -> int:
     given = notebooks.overrides(options.parameters)
     parameters = notebook.parameters(options.run, given)
     wanted = notebook.trials(parameters)
-    found = trials.run(wanted, engine=parameters.engine, budget=options.budget, force=options.force, device=options.device)
+    with distributed.setup(options.device):
+        found = trials.run(
+            wanted,
+            engine=parameters.engine,
+            budget=options.budget,
+            force=options.force,
+            device=options.device,
+            workers=options.workers,
+        )
+        if not distributed.is_main():
+            return 0
     if len(found) < len(dict.fromkeys(wanted)):
         print(
             "prunebook: records are missing, so the notebook was not executed; the same command goes on",

@@ -1,5 +1,7 @@
-"""Run the trials that have no record yet. One engine so far, "local": in this process, one after the other."""
+"""Run the trials that have no record yet: one after the other in this process, or side by side in several."""
 
+import importlib
+import os
 import re
 import sys
 import time
@@ -7,17 +9,20 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import torch
 from tqdm import tqdm
 
-from prunebook import paths
+from prunebook import distributed, paths
 from prunebook.errors import BadValue, choose, require
 from prunebook.trials import provenance
 from prunebook.trials.store import DamagedRecord, Record, Store
 from prunebook.trials.trial import Trial
+from prunebook.trials.workers import Workers
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ENGINES = ("local", "records")
 
@@ -58,8 +63,10 @@ class Context:
 class Results(list[Record]):
     """The records of the trials asked for, in their order."""
 
-    def frame(self) -> pd.DataFrame:
+    def frame(self) -> "pd.DataFrame":
         """One row a record: parameters, results and times as columns, nested names joined by dots."""
+        import pandas as pd  # here, because no worker needs it
+
         rows = [{"task": r.task, "key": r.key, **r.params, "result": r.result, "times": r.times} for r in self]
         return pd.json_normalize(rows)
 
@@ -73,6 +80,7 @@ def run(
     force: bool = False,
     store: Store | None = None,
     device: str | None = None,
+    workers: int = 1,
 ) -> Results:
     """The records of `trials`; those that are missing or stale are computed first.
 
@@ -80,15 +88,21 @@ def run(
     ----------
     trials : list of Trial
     engine : {"local", "records"}
-        "local" computes in this process. "records" computes nothing and refuses where a record is missing.
+        "local" computes here, on one machine. "records" computes nothing and refuses where a record is missing.
     budget : seconds, or text such as "90s", "25m", "2h"
-        No trial is started once this time is over; the next call goes on. Default: no limit.
+        No trial is started once this time is over; those in flight are finished, and the next call goes on. Default:
+        no limit.
     progress : bool
-        Two bars on standard error: over the trials, with the time left, and inside the trial in flight.
+        Two bars on standard error: over the trials, with the time left, and inside the trial in flight. With several
+        workers only the first, with the trials in flight beside it.
     force : bool
         Compute again what has a record.
     store : Store, default the project's
     device : "cpu", "cuda", ..., default the accelerator if there is one
+    workers : int
+        1 computes in this process. More is the number of processes on the same device, each of which takes the next
+        trial whose needed ones are done; they share the threads that this process would use. A script that asks for
+        more calls `run` under ``if __name__ == "__main__":``, because each process imports it.
 
     Returns
     -------
@@ -99,8 +113,13 @@ def run(
     ------
     MissingRecords
         ``engine="records"`` and a record is missing or stale.
+    BadValue
+        An argument is out of range.
+
+    Whatever a trial raises is raised with a note that names it, once those in flight are finished.
     """
     choose("engine", engine, ENGINES)
+    _check_workers(workers)
     seconds = parse_budget(budget)
     wanted = list(dict.fromkeys(trials))
     store = store or Store()
@@ -108,7 +127,8 @@ def run(
         _refuse_missing(wanted, store)
     else:
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        _run_missing(_to_run(wanted, store, force), store, device, seconds, progress)
+        todo = distributed.from_main(lambda: to_run(wanted, store, force))
+        _run_missing(todo, store, device, seconds, progress and distributed.is_main(), workers)
     found = (store.find(trial) for trial in wanted)
     return Results(record for record in found if record is not None)
 
@@ -146,14 +166,18 @@ def _refuse_missing(trials: list[Trial], store: Store) -> None:
         )
 
 
-def _to_run(trials: list[Trial], store: Store, force: bool) -> list[Trial]:
-    """The trials to compute, each after those that it needs, none twice."""
+def to_run(trials: Iterable[Trial], store: Store, force: bool = False) -> list[Trial]:
+    """The trials that `run` would compute, each after those that it needs, none twice."""
     order: dict[Trial, None] = {}
-    for trial in trials if force else missing(trials, store):
+
+    def add(trial: Trial) -> None:
         for needed in trial.needs():
-            if force or needed in missing([needed], store) or not _usable(needed, store):
-                order.setdefault(needed)
+            if needed not in order and (force or missing([needed], store) or not _usable(needed, store)):
+                add(needed)
         order.setdefault(trial)
+
+    for trial in trials if force else missing(trials, store):
+        add(trial)
     return list(order)
 
 
@@ -162,24 +186,93 @@ def _usable(needed: Trial, store: Store) -> bool:
     return Context("cpu", store).checkpoint(needed).is_file()
 
 
-def _run_missing(trials: list[Trial], store: Store, device: str, seconds: float | None, progress: bool) -> None:
-    start = time.monotonic()
+def _check_workers(workers: int) -> None:
+    require(isinstance(workers, int) and workers >= 1, "workers", workers, "a number of processes, at least 1")
+    require(
+        workers == 1 or int(os.environ.get("WORLD_SIZE", "1")) == 1,
+        "workers", workers, "1 under torchrun, which starts processes of its own",
+    )  # fmt: skip
+
+
+def _run_missing(
+    trials: list[Trial], store: Store, device: str, seconds: float | None, progress: bool, workers: int
+) -> None:
     if not trials:
         return
-    terminal = sys.stderr.isatty()  # a log file wants a line now and then, and no bar inside the bar
-    hidden = not (progress and terminal)
-    every = 0.1 if terminal else 10
-    with (
-        tqdm(total=len(trials), desc="trials", unit="trial", disable=not progress, mininterval=every, smoothing=0) as outer,
-        tqdm(total=1, leave=False, disable=hidden, bar_format="{desc} {percentage:3.0f}%|{bar}|") as inner,
-    ):
+    deadline = None if seconds is None else _Deadline(seconds)
+    every = 0.1 if sys.stderr.isatty() else 10  # a log file wants a line now and then
+    with tqdm(total=len(trials), desc="trials", unit="trial", disable=not progress, mininterval=every, smoothing=0) as outer:
+        if workers == 1:
+            _one_by_one(trials, store, device, deadline, outer)
+        else:
+            _side_by_side(trials, store, device, deadline, outer, workers)
+
+
+class _Deadline:
+    """The moment from which no trial is started."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.start = seconds, time.monotonic()
+
+    def is_over(self) -> bool:
+        return time.monotonic() - self.start >= self.seconds
+
+    def message(self, left: int) -> str:
+        return f"prunebook: the budget of {self.seconds:g} s is over; {left} trials are left"
+
+
+def _one_by_one(trials: list[Trial], store: Store, device: str, deadline: _Deadline | None, outer: tqdm) -> None:
+    hidden = outer.disable or not sys.stderr.isatty()  # a log file wants no bar inside the bar
+    with tqdm(total=1, leave=False, disable=hidden, bar_format="{desc} {percentage:3.0f}%|{bar}|") as inner:
         for done, trial in enumerate(trials):
-            if seconds is not None and time.monotonic() - start >= seconds:
-                outer.write(f"prunebook: the budget of {seconds:g} s is over; {len(trials) - done} trials are left")
+            if deadline and distributed.from_main(deadline.is_over):
+                _say(deadline.message(len(trials) - done))
                 return
             outer.set_postfix_str(describe(trial))
             compute(trial, store, device, None if hidden else inner)
             outer.update()
+
+
+def _side_by_side(
+    trials: list[Trial], store: Store, device: str, deadline: _Deadline | None, outer: tqdm, workers: int
+) -> None:
+    """Start trials, in their order, as workers come free and as those that they need are done, until all are."""
+    needs = {trial: set(trial.needs()).intersection(trials) for trial in trials}
+    waiting, unfinished = list(trials), set(trials)
+    failures: list[Exception] = []
+    refresh = 1 if sys.stderr.isatty() else None  # seconds, so that the time on the bar goes on
+    pool: Workers[Trial] = Workers(workers, threads=max(1, torch.get_num_threads() // workers))
+    with pool:
+        while waiting or pool.running:
+            if waiting and deadline and deadline.is_over():
+                _say(deadline.message(len(waiting)))
+                waiting = []
+            ready = [trial for trial in waiting if needs[trial].isdisjoint(unfinished)]
+            for trial in ready[: workers - len(pool.running)]:
+                waiting.remove(trial)
+                module = trial.definition.run.__module__
+                pool.call(trial, _compute_in_worker, module, trial.task, trial.params, store, device)
+            outer.set_postfix_str("; ".join(map(describe, pool.running)))
+            for trial, fault in pool.finished(refresh):
+                if fault is None:
+                    unfinished.remove(trial)
+                    outer.update()
+                else:
+                    failures.append(_named(fault, trial))
+                    waiting = []
+                    _say(f"prunebook: {describe(trial)} failed; {len(pool.running)} others in flight are finished first")
+    if failures:
+        raise failures[0]
+
+
+def _compute_in_worker(module: str, name: str, params: dict[str, Any], store: Store, device: str) -> None:
+    importlib.import_module(module)  # a worker starts with the package's own tasks, and this registers any other
+    compute(Trial(name, params), store, device)
+
+
+def _say(message: str) -> None:
+    if distributed.is_main():
+        tqdm.write(message, file=sys.stderr)  # between the bars rather than into them
 
 
 def describe(trial: Trial) -> str:
@@ -188,13 +281,13 @@ def describe(trial: Trial) -> str:
 
 
 def compute(trial: Trial, store: Store, device: str, bar: Any = None) -> Record:
-    """Run one trial, whatever records there are, and write its record."""
+    """Run one trial, whatever records there are, and write its record: of several processes, the main one does."""
     context = Context(device, store, bar)
     try:
         with context.timed("total"):
             result = trial.definition.run(trial.parameters, context)
     except Exception as fault:
-        fault.add_note(f"in trial {trial.task} {trial.key}: {describe(trial)}")
+        _named(fault, trial)
         raise
     record = Record(
         task=trial.task,
@@ -203,7 +296,17 @@ def compute(trial: Trial, store: Store, device: str, bar: Any = None) -> Record:
         params=trial.parameters.model_dump(mode="json"),
         result=result,
         times=context.times,
-        provenance=provenance.describe(device),
+        provenance=provenance.describe(device) | {"processes": distributed.world()},
     )
-    store.put(trial, record)
+    if distributed.is_main():
+        store.put(trial, record)
+    distributed.barrier()  # so that the others find the record, and what else the main one has written
     return record
+
+
+def _named(fault: Exception, trial: Trial) -> Exception:
+    """`fault` with a note on the trial that it happened in, unless it has one."""
+    note = f"in trial {trial.task} {trial.key}: {describe(trial)}"
+    if note not in getattr(fault, "__notes__", []):
+        fault.add_note(note)
+    return fault
