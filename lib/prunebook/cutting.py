@@ -179,6 +179,7 @@ def _macs_by_layer(model: nn.Module, example_inputs: Tensor) -> dict[str, int]:
 
     def hook(name: str) -> Any:
         def note(module: nn.Module, inputs: tuple, output: Tensor) -> None:
+            assert isinstance(module, nn.Conv2d | nn.Linear)
             each = module.weight[0].numel()  # for one number of the output
             macs[name] = macs.get(name, 0) + each * output[0].numel()
 

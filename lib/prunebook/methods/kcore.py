@@ -38,6 +38,9 @@ POOLINGS = ("all", "image")
 RANGES = ("filter", "layer")
 
 
+_CHUNK = 1 << 20  # activations whose histograms are made at a time
+
+
 class Round(NamedTuple):
     """One round of Algorithm 2: the innermost core's k, its components, and the filter that stays of each."""
 
@@ -153,9 +156,10 @@ def plan(
 
     looks = features.visit(model, images, look, deciding, mode) if deciding else {}
     rules = architecture.rules(model)
-    if score == "entropy" and rules.streams:
+    if rules.streams and score in ("entropy", "low-entropy"):
         streams = architecture.classifier_streams(model, images, estimate, mode)
-        looks |= {name: looks[name]._replace(score=streams[name]) for name in streams if name in looks}
+        sign = 1 if score == "entropy" else -1
+        looks |= {name: looks[name]._replace(score=sign * streams[name]) for name in streams if name in looks}
     decide = partial(_decide, looks, deciding, rules, scope, edge)
     parameters: dict[str, Any] = {"tau": tau, "score": score, "hash": hash, "seed": seed, "edge": edge, "bins": bins}
     parameters |= {"pooling": pooling, "range": range, "mode": mode, "coupled": coupled, "scope": scope}
@@ -239,19 +243,12 @@ def entropy(maps: Tensor, bins: int = 256, pooling: str = "all", range: str = "f
     """
     require(maps.dim() == 4 and maps.numel() > 0, "maps.shape", tuple(maps.shape), "(m, n, h, w) without a zero")
     _check_estimate(bins, pooling, range)
-    m, n = maps.shape[:2]
-    values = maps.detach().transpose(0, 1).reshape(n, -1).to(torch.float64)
-    require(bool(torch.isfinite(values).all()), "maps", "a tensor with NaN or infinity", "finite numbers only")
-    low, high = values.aminmax(dim=1, keepdim=True)
-    if range == "layer":
-        low, high = low.min().expand_as(low), high.max().expand_as(high)
-    span = torch.where(high > low, high - low, 1)
-    bin_of = values.sub_(low).mul_(bins / span).to(torch.int64).clamp_(max=bins - 1)
-    bin_of += bins * torch.arange(n, device=maps.device).unsqueeze(1)
-    if pooling == "all":
-        return _entropy_of_counts(bin_of, n, bins)
-    each = [_entropy_of_counts(one, n, bins) for one in bin_of.reshape(n, m, -1).unbind(1)]
-    return torch.stack(each).mean(dim=0)
+    require(bool(torch.isfinite(maps).all()), "maps", "a tensor with NaN or infinity", "finite numbers only")
+    values = maps.detach().transpose(0, 1)  # (n, m, h, w)
+    limits = None if range == "filter" else (maps.min().double(), maps.max().double())
+    # A few filters at a time, so that the copies stay small: near the cache, and a fraction of the maps' own memory.
+    some = max(1, _CHUNK // values[0].numel())
+    return torch.cat([_entropy(chunk.to(torch.float64).flatten(2), bins, pooling, limits) for chunk in values.split(some)])
 
 
 def degrees(similarity: Tensor, tau: float, edge: str = ">=") -> Tensor:
@@ -358,10 +355,20 @@ def _check_estimate(bins: int, pooling: str, range: str) -> None:
     choose("range", range, RANGES)
 
 
-def _entropy_of_counts(bin_of: Tensor, n: int, bins: int) -> Tensor:
-    """(n,) entropies of n histograms; `bin_of` numbers the bins of the i-th from i * bins on."""
-    counts = torch.bincount(bin_of.flatten(), minlength=n * bins).reshape(n, bins).to(torch.float64)
-    return torch.special.entr(counts / counts.sum(dim=1, keepdim=True)).sum(dim=1)
+def _entropy(values: Tensor, bins: int, pooling: str, limits: tuple[Tensor, Tensor] | None) -> Tensor:
+    """(n, m, places) float64 -> (n,): see `entropy`; `limits` are those of the bins, by default each filter's own."""
+    n, m = values.shape[:2]
+    if limits is None:
+        low, high = (end.view(n, 1, 1) for end in values.flatten(1).aminmax(dim=1))
+    else:
+        low, high = (end.expand(n, 1, 1) for end in limits)
+    span = torch.where(high > low, high - low, 1)
+    bin_of = (values - low).mul_(bins / span).to(torch.int64).clamp_(max=bins - 1)
+    rows = bin_of.reshape(n, -1) if pooling == "all" else bin_of.reshape(n * m, -1)  # one histogram a row
+    rows = rows + bins * torch.arange(len(rows), device=rows.device).unsqueeze(1)
+    counts = torch.bincount(rows.flatten(), minlength=len(rows) * bins).reshape(-1, bins).to(torch.float64)
+    entropies = torch.special.entr(counts / counts.sum(dim=1, keepdim=True)).sum(dim=1)
+    return entropies if pooling == "all" else entropies.reshape(n, m).mean(dim=1)
 
 
 def _adjacency(similarity: Tensor, tau: float, edge: str) -> np.ndarray:
