@@ -1,0 +1,188 @@
+"""Two processes that train together on photographs, compared with one process. torchrun runs this file itself."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from prunebook import data, distributed, models, training, trials
+from prunebook.errors import BadValue
+from prunebook.trials import Store, Trial
+from prunebook.trials.trial import Parameters, task
+
+PICTURES = 8  # of each of three classes, and half as many in the test part
+NORMAL: dict[str, Any] = {"mean": (0.5,) * 3, "std": (0.25,) * 3}
+
+
+class Hello(Parameters):
+    def describe(self) -> str:
+        return "to all"
+
+
+@task("hello", version=1, parameters=Hello)
+def hello(p, context):
+    (context.store.local / f"ran-{distributed.rank()}").touch()
+    return {"ranks": distributed.gather(torch.tensor([distributed.rank()])).tolist()}
+
+
+class CountingStore(Store):
+    """Notes every record that is written."""
+
+    def put(self, trial, record):
+        with open(self.local / "written", "a") as file:
+            file.write(f"{distributed.rank()} {trial.task}\n")
+        return super().put(trial, record)
+
+
+def pictures(folder: Path) -> None:
+    generator = np.random.default_rng(0)
+    for part, count in (("train", PICTURES), ("test", PICTURES // 2)):
+        for name in ("a", "b", "c"):
+            (folder / "noise" / part / name).mkdir(parents=True)
+            for i in range(count):
+                pixels = generator.integers(0, 256, (48, 40 + i, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / "noise" / part / name / f"{i}.png")
+    (folder / "noise" / "test" / "c" / "0.png").unlink()  # so that two processes have unequal shares
+
+
+def network(norm: bool = True) -> nn.Module:
+    model = models.build("resnet20", num_classes=7, seed=distributed.rank(), width=0.25)
+    if not norm:
+        for module in model.modules():
+            for name, child in module.named_children():
+                if isinstance(child, nn.BatchNorm2d):
+                    setattr(module, name, nn.Identity())
+    return model
+
+
+def trained(split: data.Split | data.FolderSplit, norm: bool, fits: int = 1) -> dict[str, Any]:
+    model = network(norm)
+    for seed in range(fits):
+        history = training.fit(model, split, split, epochs=2, lr=0.01, batch_size=9, seed=seed, **NORMAL)
+    for entry in history:
+        del entry["seconds"]
+    return {"state": model.state_dict(), "history": history}
+
+
+def everything(folder: Path) -> dict[str, Any]:
+    """What this process finds, be it alone or one of several."""
+    train, _, test = data.load("image_folder:noise", folder, size=32, val_fraction=0)
+    store = CountingStore(folder / f"records-{distributed.world()}", folder / "none")
+    store.local.mkdir(exist_ok=True)
+    (record,) = trials.run([Trial("hello", {})], store=store, progress=False, device="cpu")
+    return {
+        "photographs": trained(train, norm=False),
+        "tensors": trained(data.Split(train.images, train.labels), norm=False),
+        "norm": trained(train, norm=True, fits=2),
+        "metrics": training.evaluate(models.build("resnet20", 7, seed=0), test, batch_size=4, **NORMAL)._asdict(),
+        "record": {"result": record.result, "processes": record.provenance["processes"]},
+    }
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory) -> dict[str, Any]:
+    """`everything` of both processes, as 0 and 1, and of one "alone"; the "folder"; and how the two "ended"."""
+    folder = tmp_path_factory.mktemp("together")
+    pictures(folder)
+    ended = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", __file__, folder],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "GLOO_SOCKET_IFNAME": "lo"},
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert (folder / "1.pt").exists(), ended.stderr
+    both = {rank: torch.load(folder / f"{rank}.pt") for rank in (0, 1)}
+    return {**both, "alone": everything(folder), "folder": folder, "ended": ended}
+
+
+def close(one: Any, other: Any) -> bool:
+    """Equal but for rounding, down to the tensors and numbers."""
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(close(one[name], other[name]) for name in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(close, one, other))
+    if isinstance(one, torch.Tensor):
+        return torch.allclose(one, other, rtol=0, atol=1e-5)
+    return one == pytest.approx(other, abs=1e-4)
+
+
+@pytest.mark.parametrize("split", ["photographs", "tensors"])
+def test_two_processes_train_the_network_that_one_does(found, split):
+    first, last = found["alone"][split]["history"]
+    assert first["loss"] != last["loss"]
+    assert close(found[0][split], found["alone"][split])
+    assert not close(dict(network(norm=False).state_dict()), found["alone"][split]["state"])
+
+
+@pytest.mark.parametrize("split", ["photographs", "tensors", "norm"])
+def test_all_processes_end_with_the_same_network_and_history(found, split):
+    one, other = found[0][split], found[1][split]
+    assert one["history"] == other["history"]
+    assert all(torch.equal(value, other["state"][name]) for name, value in one["state"].items())
+
+
+def test_batch_norm_counts_every_step_and_averages_its_statistics(found):
+    state, alone = found[0]["norm"]["state"], found["alone"]["norm"]["state"]
+    assert state["bn1.num_batches_tracked"] == alone["bn1.num_batches_tracked"] == 12
+    # The statistics of half batches differ from those of whole ones, but by little for the mean of the first layer.
+    assert torch.allclose(state["bn1.running_mean"], alone["bn1.running_mean"], atol=0.02)
+    assert not torch.equal(state["bn1.running_mean"], alone["bn1.running_mean"])
+
+
+def test_all_processes_measure_what_one_does(found):
+    assert found[0]["metrics"] == found[1]["metrics"]
+    assert close(found[0]["metrics"], found["alone"]["metrics"])
+    assert found["alone"]["metrics"]["n"] == 11
+    assert found["alone"]["metrics"]["top5"] > 0
+
+
+def test_all_processes_run_a_trial_and_the_main_one_writes_its_record_once(found):
+    folder = found["folder"] / "records-2"
+    assert {path.name for path in folder.glob("ran-*")} == {"ran-0", "ran-1"}
+    assert (folder / "written").read_text() == "0 hello\n"
+    assert found[0]["record"] == found[1]["record"] == {"result": {"ranks": [0, 1]}, "processes": 2}
+    assert found["alone"]["record"] == {"result": {"ranks": [0]}, "processes": 1}
+
+
+def test_a_failure_in_one_process_ends_all_at_once(found):
+    assert (found["folder"] / "left-0").exists()  # what went before ended well
+    assert "no such picture" in found["ended"].stderr
+    assert found["ended"].returncode == 1
+    assert not (found["folder"] / "went-on").exists()
+
+
+def test_a_process_alone_needs_no_others():
+    with distributed.setup():
+        assert (distributed.rank(), distributed.world(), distributed.is_main()) == (0, 1, True)
+        assert distributed.from_main(lambda: 7) == 7
+        assert distributed.share(5) == slice(0, 5)
+
+
+@pytest.mark.parametrize(("device", "words"), [("cuda:1", "device is 'cuda:1', but must be cpu or cuda"), ("cuda", "GPU")])
+def test_devices_that_cannot_be_shared_out_are_refused(device, words, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", str(torch.cuda.device_count()))
+    with pytest.raises(BadValue, match=words), distributed.setup(device):
+        pass
+
+
+def main(folder: Path) -> None:
+    with distributed.setup("cpu"):
+        rank = distributed.rank()
+        torch.save(everything(folder), folder / f"{rank}.pt")
+    (folder / f"left-{rank}").touch()
+    with distributed.setup("cpu"):
+        if rank == 1:
+            raise BadValue("no such picture")
+        distributed.barrier()
+        (folder / "went-on").touch()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
