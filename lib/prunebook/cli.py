@@ -1,4 +1,4 @@
-"""The `prunebook` command: list, run, pages, status, publish, data."""
+"""The `prunebook` command: list, run, estimate, pages, status, publish, data."""
 
 import argparse
 import os
@@ -11,6 +11,9 @@ from pathlib import Path
 from prunebook import distributed, files, notebooks, paths, trials
 from prunebook.errors import BadValue, choose
 from prunebook.notebooks import Notebook
+from prunebook.trials import estimate
+from prunebook.trials.engine import accelerator
+from prunebook.trials.provenance import hardware
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -38,23 +41,19 @@ def _parser() -> argparse.ArgumentParser:
     listing.set_defaults(command=_list)
 
     run = commands.add_parser("run", help="compute what has no record, then execute the notebook")
-    run.add_argument("notebook")
-    run.add_argument("run", nargs="?", default="quick", help="name of the run (default: quick)")
-    run.add_argument(
-        "-p",
-        dest="parameters",
-        nargs=2,
-        action="append",
-        default=[],
-        metavar=("NAME", "VALUE"),
-        help="another value for a parameter, in YAML; may be repeated",
-    )
+    _add_run(run)
     run.add_argument("--force", action="store_true", help="compute again what has a record")
     run.add_argument("--budget", metavar="TIME", help="start no trial after this time, such as 90s, 25m, 2h")
     run.add_argument("-j", "--workers", type=int, default=1, metavar="N", help="compute N trials side by side (default: 1)")
     run.add_argument("--trials-only", action="store_true", help="compute the records, leave the notebook alone")
-    run.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: the accelerator if there is one)")
     run.set_defaults(command=_run)
+
+    costs = commands.add_parser(
+        "estimate", help="what a run costs: its trials, their training, and the hours on this device"
+    )
+    _add_run(costs)
+    costs.add_argument("--no-measure", action="store_true", help="only count, which takes no time")
+    costs.set_defaults(command=_estimate)
 
     pages = commands.add_parser("pages", help="bring the book's pages up to date: quick runs and published ones")
     pages.add_argument("--smoke", action="store_true", help="instead: try every notebook's smallest run, keep nothing")
@@ -73,6 +72,22 @@ def _parser() -> argparse.ArgumentParser:
     fetch.add_argument("dataset")
     fetch.set_defaults(command=_data)
     return parser
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    """Which run, with which parameters, on which device."""
+    parser.add_argument("notebook")
+    parser.add_argument("run", nargs="?", default="quick", help="name of the run (default: quick)")
+    parser.add_argument(
+        "-p",
+        dest="parameters",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "VALUE"),
+        help="another value for a parameter, in YAML; may be repeated",
+    )
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: the accelerator if there is one)")
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -124,6 +139,20 @@ def _run(options: argparse.Namespace) -> int:
         subtitle = ", ".join(f"{name} {value}" for name, value in given.items() if name != "engine")
         print(notebooks.execute(notebook, parameters, page, digest, subtitle).relative_to(paths.project()))
         print("make book renders it as a page of the book; make lab opens it as it is")
+    return 0
+
+
+def _estimate(options: argparse.Namespace) -> int:
+    notebook = notebooks.get(options.notebook)
+    wanted = notebook.trials(notebook.parameters(options.run, notebooks.overrides(options.parameters)))
+    found = estimate.estimate(wanted)
+    print(f"{options.notebook} {options.run}: ", end="")
+    print(*estimate.report(found), sep="\n", flush=True)
+    if found.to_do and not options.no_measure:
+        device = options.device or accelerator()
+        speeds = {way: estimate.speed(way, device) for way in found.to_do}
+        facts = hardware(device)
+        print(*estimate.report_times(found, speeds, facts.get("accelerator") or facts["processor"]), sep="\n")
     return 0
 
 

@@ -126,11 +126,16 @@ def run(
     if engine == "records":
         _refuse_missing(wanted, store)
     else:
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        device = device or accelerator()
         todo = distributed.from_main(lambda: to_run(wanted, store, force))
         _run_missing(todo, store, device, seconds, progress and distributed.is_main(), workers)
     found = (store.find(trial) for trial in wanted)
     return Results(record for record in found if record is not None)
+
+
+def accelerator() -> str:
+    """The device that trials run on where none is named."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def parse_budget(budget: float | str | None) -> float | None:
