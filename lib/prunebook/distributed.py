@@ -113,7 +113,7 @@ def parallel(model: nn.Module) -> nn.Module:
     """
     if not _together():
         return model
-    return nn.parallel.DistributedDataParallel(model, broadcast_buffers=False)
+    return nn.parallel.DistributedDataParallel(model, forward_sync_buffers=False)
 
 
 def average_buffers(model: nn.Module) -> None:
