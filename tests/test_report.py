@@ -41,7 +41,7 @@ def test_the_verdict_says_where_the_papers_number_lies(ours, theirs, words):
 
 
 def frame() -> pd.DataFrame:
-    fixed = {"arch": "resnet56", "width": 1, "score": "entropy", "seed": 0, "before thop": 127.6e6}
+    fixed = {"dataset": "cifar10", "arch": "resnet56", "width": 1, "score": "entropy", "seed": 0, "before thop": 127.6e6}
     rows = []
     for tau, rates in ((0.65, (49.0, 50.0, 51.0)), (0.7, (20.0, 20.0, 20.0))):
         for draw, fr in enumerate(rates):
@@ -74,6 +74,13 @@ def test_the_table_by_tau_has_means_intervals_and_says_over_what():
     table = tables.by_tau(frame(), ["FR thop", "top1 fine-tuned"], "Removed")
     assert table.data.loc[0].tolist() == ["resnet56", "entropy", 0.65, "50.00\u00a0±\u00a02.48", "—"]
     assert table.caption == "Removed: mean ± 95 % t-interval over 3 draws of images, one network"
+
+
+def test_the_table_by_tau_keeps_datasets_apart():
+    both = pd.concat([frame(), frame().assign(dataset="cifar100", **{"FR thop": 80.0})])
+    table = tables.by_tau(both, ["FR thop"], "Removed").data
+    assert table["data"].tolist() == ["cifar10"] * 2 + ["cifar100"] * 2
+    assert table["FR thop"].tolist()[2:] == ["80.00\u00a0±\u00a00.00"] * 2
 
 
 def test_draws_are_averaged_within_a_seed_before_seeds_are_compared():

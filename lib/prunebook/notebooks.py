@@ -169,7 +169,7 @@ def execute(notebook: Notebook, parameters: NotebookParameters, output: Path, di
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".run-") as scratch:
         draft = Path(scratch) / output.name
         papermill.execute_notebook(
-            str(notebook.template),
+            str(_sections(notebook, parameters, Path(scratch))),
             str(draft),
             parameters=parameters.model_dump(mode="json"),
             cwd=str(paths.project()),
@@ -178,6 +178,18 @@ def execute(notebook: Notebook, parameters: NotebookParameters, output: Path, di
             config=kernel,
         )
         return files.write_text(output, _clean(json.loads(draft.read_text(encoding="utf-8")), digest, subtitle))
+
+
+def _sections(notebook: Notebook, parameters: NotebookParameters, scratch: Path) -> Path:
+    """The template without the sections that this run has nothing for: cells tagged if-NAME where `NAME` is empty."""
+    template = json.loads(notebook.template.read_text(encoding="utf-8"))
+    template["cells"] = [cell for cell in template["cells"] if _is_wanted(cell, parameters)]
+    return files.write_json(scratch / f"template-{notebook.template.name}", template)
+
+
+def _is_wanted(cell: dict[str, Any], parameters: NotebookParameters) -> bool:
+    conditions = [tag.removeprefix("if-") for tag in cell["metadata"].get("tags", []) if tag.startswith("if-")]
+    return all(bool(getattr(parameters, name)) for name in conditions)
 
 
 def _clean(notebook: dict[str, Any], digest: str, subtitle: str) -> str:

@@ -114,9 +114,12 @@ def spread(values: Sequence[float]) -> str:
 def by_tau(frame: pd.DataFrame, columns: Sequence[str], what: str) -> Any:
     """Each column's `spread` for every architecture, score and tau, under a caption that says over what it is."""
     dial = "tau" if frame.tau.notna().any() else "target"
-    groups: Any = frame.groupby(["arch", "score", dial], sort=True)
+    names = {"dataset": "data", "arch": "network", "score": "score", dial: dial}
+    if frame.dataset.nunique() == 1:
+        del names["dataset"]
+    groups: Any = frame.groupby(list(names), sort=True)
     rows = [[*key, *(spread(repeated(group, column)) for column in columns)] for key, group in groups]
-    table = pd.DataFrame(rows, columns=["network", "score", dial, *columns])
+    table = pd.DataFrame(rows, columns=[*names.values(), *columns])
     seeds, draws = frame.seed.nunique(), frame.draw.nunique()
     over = f"{seeds} seeds" if seeds > 1 else f"{draws} draws of images, one network"
     nested = f", each the mean of {draws} draws of images" if seeds > 1 and draws > 1 else ""
@@ -171,19 +174,23 @@ def paper_rates(dataset: str) -> pd.DataFrame:
 
 def setup(p: Any, records: Sequence[Record]) -> Any:
     """What was run, on what data, by what machine: a table of two columns from the records."""
-    data = next(record.result["data"] for record in records if record.task == "baseline")
-    sizes = ", ".join(f"{n} {split}" for split, n in data["images"].items())
+    data = {record.params["dataset"]: record.result["data"] for record in records if record.task == "baseline"}
     machines = {_machine(record) for record in records}
     hours = math.fsum(record.times["total"] for record in records) / 3600
-    shape = " x ".join(map(str, data["shape"]))
     facts = {
-        "data": f"{p.dataset}: {shape} pixels; images: {sizes}; fingerprint {data['fingerprint']}",
+        "data": "; ".join(_described(name, facts) for name, facts in data.items()),
         "trials": f"{len(records)}, {hours:.2f} hours in all",
         "machine": "; ".join(sorted(machines)),
         "made": f"{min(_day(r) for r in records)} to {max(_day(r) for r in records)}",
-        "seeds, draws of images": f"{p.seeds}, {p.draws}",
+        "seeds, draws of images": f"{p.seeds}, {p.draws}" + (", in pairs" if p.paired else ""),
     }
     return show(pd.DataFrame(facts.items(), columns=["", "this run"]))
+
+
+def _described(name: str, data: dict[str, Any]) -> str:
+    sizes = ", ".join(f"{n} {split}" for split, n in data["images"].items())
+    shape = " x ".join(map(str, data["shape"]))
+    return f"{name}: {shape} pixels; images: {sizes}; fingerprint {data['fingerprint']}"
 
 
 def _machine(record: Record) -> str:

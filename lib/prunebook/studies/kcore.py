@@ -29,6 +29,7 @@ VARIANTS: dict[str, dict[str, Any]] = {  # other readings of what the paper leav
     "score: L1": {"score": "l1"},
     "score: random": {"score": "random"},
 }
+USUAL_TAUS = (0.6, 0.65, 0.7)  # for the pictures of a run that has targets instead
 BY_ARCH = ("options", "weights", "finetune", "sample_sizes", "learning_rates", "halves", "layer")
 
 
@@ -159,6 +160,11 @@ class Parameters(NotebookParameters):
         for arch in dict.fromkeys([*self.arch, *self.criterion]):
             models.check(arch, self.options.get(arch, {}))
         return self
+
+    @property
+    def compares_scores(self) -> bool:
+        """Whether several scores meet at equal MACs."""
+        return bool(self.targets) and len(self.scores) > 1
 
 
 class Case(NamedTuple):
@@ -301,9 +307,14 @@ def _timed(p: Parameters, arch: str) -> Trial:
     return Trial("criterion", params | ({"size": 224, "num_classes": 1000} if large else {}))
 
 
-def trials(p: Parameters) -> list[Trial]:
+def parts(p: Parameters) -> dict[str, list[Trial]]:
+    """The trials of each part of the run, in the order in which they are computed; parts may share some."""
     parts = (baselines, layers, criterion, importance, prunings, variants, selections, halves, sample_sizes, learning_rates)
-    return list(dict.fromkeys(trial for part in parts for trial in part(p)))
+    return {part.__name__: part(p) for part in parts}
+
+
+def trials(p: Parameters) -> list[Trial]:
+    return list(dict.fromkeys(trial for part in parts(p).values() for trial in part))
 
 
 PAPERS_NETWORKS = ("vgg16", "resnet56", "resnet110", "densenet40", "resnet50")
