@@ -146,7 +146,6 @@ def _estimate(options: argparse.Namespace) -> int:
     notebook = notebooks.get(options.notebook)
     wanted = notebook.trials(notebook.parameters(options.run, notebooks.overrides(options.parameters)))
     found = estimate.estimate(wanted)
-    print(f"{options.notebook} {options.run}: ", end="")
     print(*estimate.report(found), sep="\n", flush=True)
     if found.to_do and not options.no_measure:
         device = options.device or accelerator()

@@ -182,34 +182,40 @@ def speed(way: Training, device: str, seconds: float = 3.0) -> float:
 
 def report(found: Estimate) -> list[str]:
     """The counts in lines of text."""
-    recorded, left = (sum(getattr(tally, name) for tally in found.tasks.values()) for name in ("recorded", "to_run"))
-    lines = [f"{sum(t.trials for t in found.tasks.values())} trials, {recorded} with a record, {left} to run"]
+    sums = Tally(*map(sum, zip(*found.tasks.values(), strict=True))) if found.tasks else Tally(0, 0, 0)
     width = max(map(len, found.tasks), default=0)
-    lines += [
-        f"  {name:<{width}}  {tally.trials} trials, {tally.recorded} with a record, {tally.to_run} to run"
-        for name, tally in found.tasks.items()
-    ]
-    lines.append("Training to do, in multiply-accumulates (MACs): 3 x those of a forward pass x images x epochs")
-    for way, work in found.to_do.items():
-        lines.append(
-            f"  {way.describe()}: {work.fits} fits, {work.epochs} epochs of {work.images:,} images, "
-            f"{_macs(work.macs)} forward, {_macs(work.total)} in all"
-        )
-    to_do, whole = (sum(work.total for work in part.values()) for part in (found.to_do, found.whole))
-    lines.append(f"  together {_macs(to_do)}, as if nothing were pruned; the whole run without records: {_macs(whole)}")
+    lines = [f"trials: {_tally(sums)}"]
+    lines += [f"  {name:<{width}}  {_tally(tally)}" for name, tally in found.tasks.items()]
+    if found.whole:
+        to_do, whole = (sum(work.total for work in part.values()) for part in (found.to_do, found.whole))
+        lines.append("training to do, in multiply-accumulates (MACs): 3 x those of a forward pass x images x epochs")
+        lines += [f"  {way.describe()}: {_work(work)}" for way, work in found.to_do.items()]
+        lines.append(f"  together {_macs(to_do)}, as if nothing were pruned; without any record: {_macs(whole)}")
     if found.untrained:
-        lines.append(f"{found.untrained} of the trials to run train nothing; how long they take is not estimated.")
+        lines.append(f"trials to run that train nothing: {found.untrained}; their time is not estimated")
     return lines
 
 
 def report_times(found: Estimate, speeds: dict[Training, float], where: str) -> list[str]:
     """The times in lines of text, from images a second; `where` says on what these were measured."""
-    lines = [f"Measured on {where}, for one worker:"]
     times = {way: work.seen / speeds[way] for way, work in found.to_do.items()}
-    lines += [f"  {way.describe()}: {speeds[way]:,.0f} images/s, {_time(times[way])}" for way in times]
-    lines.append(f"  together {_time(sum(times.values()))}")
-    lines.append("Evaluation, pruning, and reading photographs come on top; a pruned network may train faster.")
-    return lines
+    return [
+        f"measured on {where}, for one worker:",
+        *(f"  {way.describe()}: {speeds[way]:,.0f} images/s, {_time(times[way])}" for way in times),
+        f"  together {_time(sum(times.values()))}",
+        "Evaluation, pruning, and reading photographs come on top; a pruned network may train faster.",
+    ]
+
+
+def _tally(tally: Tally) -> str:
+    return f"{tally.trials}, of which {tally.recorded} have a record and {tally.to_run} would run"
+
+
+def _work(work: Work) -> str:
+    return (
+        f"{work.epochs} epochs in {work.fits} trials, {work.images:,} images, {_macs(work.macs)} forward, "
+        f"{_macs(work.total)} in all"
+    )
 
 
 def _way(network: Any, fit: Any) -> Training:
