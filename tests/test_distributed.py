@@ -167,6 +167,7 @@ def test_a_process_alone_needs_no_others():
 @pytest.mark.parametrize(("device", "words"), [("cuda:1", "device is 'cuda:1', but must be cpu or cuda"), ("cuda", "GPU")])
 def test_devices_that_cannot_be_shared_out_are_refused(device, words, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("LOCAL_RANK", str(torch.cuda.device_count()))
     with pytest.raises(BadValue, match=words), distributed.setup(device):
         pass

@@ -37,7 +37,7 @@ def setup(device: str | None = None) -> Iterator[None]:
 
     Raises BadValue for another device, and for more processes than GPUs.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if "RANK" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
