@@ -355,10 +355,22 @@ def draw(split: Split | FolderSplit, n: int, seed: int) -> Tensor:
 
 def draw_labelled(split: Split | FolderSplit, n: int, seed: int) -> tuple[Tensor, Tensor]:
     """The images that `draw` gives, and their labels (n,)."""
-    require(1 <= n <= len(split), "n", n, f"from 1 to {len(split)}, the number of images in the split")
-    chosen = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))[:n]
+    chosen = _drawn(split, n, seed)
     (images,) = split.read([chosen])
     return images, split.labels[chosen.to(split.labels.device)]
+
+
+def draw_augmented(split: Split | FolderSplit, n: int, seed: int, flip: bool = True) -> Tensor:
+    """The images that `draw` gives, changed as for training; `flip` is that of the dataset."""
+    chosen = _drawn(split, n, seed)
+    generator = torch.Generator(split.labels.device).manual_seed(seed)
+    (images,) = split.read_augmented([chosen], generator, flip, lambda size: slice(0, size))
+    return images
+
+
+def _drawn(split: Split | FolderSplit, n: int, seed: int) -> Tensor:
+    require(1 <= n <= len(split), "n", n, f"from 1 to {len(split)}, the number of images in the split")
+    return torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))[:n]
 
 
 def fingerprint(dataset: Dataset) -> str:

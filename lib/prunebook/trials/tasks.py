@@ -10,7 +10,7 @@ import torch
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
-from prunebook import data, features, measure, models, phash, training, weights
+from prunebook import data, distributed, features, measure, models, phash, training, weights
 from prunebook import importance as gradcam
 from prunebook.errors import choose, require
 from prunebook.methods import kcore
@@ -124,7 +124,7 @@ class Importance(Parameters):
     baseline: Baseline
     bins: int = Field(256, ge=2)
     share: float = Field(0.2, gt=0, lt=1, description="share of the positions that make a region")
-    images: int = Field(100, ge=1)
+    images: int = Field(100, ge=2)
     draw: int = Seed
 
     def describe(self) -> str:
@@ -168,7 +168,8 @@ def baseline(p: Baseline, context: Context) -> dict[str, Any]:
         with context.timed("fit"):
             history = fit(model, dataset, p.fit, (mean, std), context)
         path = context.checkpoint(Trial("baseline", p.model_dump(mode="json")))
-        weights.save(model, path, task="baseline", parameters=p.model_dump(mode="json"))
+        if distributed.is_main():
+            weights.save(model, path, task="baseline", parameters=p.model_dump(mode="json"))
         file = {}
     with context.timed("evaluate"):
         test = training.evaluate(model, dataset.test, mean=mean, std=std)
@@ -176,7 +177,7 @@ def baseline(p: Baseline, context: Context) -> dict[str, Any]:
         "data": describe_data(dataset),
         "weights": file,
         "cost": {counter: list(measure.cost(model, example(dataset, context), counter)) for counter in measure.COUNTERS},
-        "test": scores(test),
+        "test": scores(test, dataset),
         "history": history,
     }
 
@@ -197,23 +198,26 @@ def prune(p: Prune, context: Context) -> dict[str, Any]:
     mean, std = normalisation(p.baseline, dataset)
     model = load_network(p.baseline, dataset, context)
     inputs = example(dataset, context)
-    drawn = data.draw(dataset.train, p.images, p.draw)
     if p.augment:
-        drawn = data.augment(drawn, torch.Generator(drawn.device).manual_seed(p.draw), flip=dataset.flip)
+        images = data.draw_augmented(dataset.train, p.images, p.draw, dataset.flip)
+    else:
+        images = data.draw(dataset.train, p.images, p.draw)
+    images = data.normalise(images, mean, std)
+    options = {name: getattr(p, name) for name in KCORE_OPTIONS}
     with context.timed("plan"):
-        options = {name: getattr(p, name) for name in KCORE_OPTIONS}
-        plan = kcore.plan(model, data.normalise(drawn, mean, std), p.tau, seed=p.draw, **options)
+        # Of several processes one decides: rounding on their devices could make them disagree.
+        plan = distributed.from_main(lambda: kcore.plan(model, images, p.tau, seed=p.draw, **options))
     with context.timed("cut"):
         pruned = plan.apply(model, inputs)
     metrics: dict[str, dict[str, float]] = {}
     with context.timed("evaluate"):
         if p.evaluate == "all":
-            metrics["pruned"] = scores(training.evaluate(pruned, dataset.test, mean=mean, std=std))
+            metrics["pruned"] = scores(training.evaluate(pruned, dataset.test, mean=mean, std=std), dataset)
         if p.evaluate != "none":
             fresh = copy.deepcopy(pruned)
             sample = data.draw(dataset.train, min(p.recalibrate, len(dataset.train)), p.draw)
             training.recalibrate(fresh, sample, mean=mean, std=std)
-            metrics["recalibrated"] = scores(training.evaluate(fresh, dataset.test, mean=mean, std=std))
+            metrics["recalibrated"] = scores(training.evaluate(fresh, dataset.test, mean=mean, std=std), dataset)
     result: dict[str, Any] = {
         "cost": {c: _costs(model, pruned, inputs, c) for c in measure.COUNTERS},
         "keep": {
@@ -228,7 +232,7 @@ def prune(p: Prune, context: Context) -> dict[str, Any]:
         with context.timed("finetune"):
             history = fit(pruned, dataset, p.finetune, (mean, std), context, on_test=True)
         best = max(history, key=lambda epoch: epoch["test_top1"])
-        metrics["finetuned"] = scores(training.evaluate(pruned, dataset.test, mean=mean, std=std))
+        metrics["finetuned"] = scores(training.evaluate(pruned, dataset.test, mean=mean, std=std), dataset)
         metrics["best_test_epoch"] = {"epoch": best["epoch"], "top1": best["test_top1"]}
         result["history"] = history
     return result
@@ -344,16 +348,19 @@ def _steps(context: Context, epochs: int) -> Callable[[int, int], None]:
 
 def example(dataset: data.Dataset, context: Context) -> Tensor:
     """(1, c, h, w) zeros of the dataset's shape, for tracing and counting."""
-    return torch.zeros(1, *dataset.train.images.shape[1:], device=context.device)
+    return torch.zeros(1, *dataset.train.shape, device=context.device)
 
 
-def scores(metrics: training.Metrics) -> dict[str, float]:
-    return {"top1": round(metrics.top1, 4), "f1": round(metrics.f1, 6), "loss": round(metrics.loss, 6)}
+def scores(metrics: training.Metrics, dataset: data.Dataset) -> dict[str, float]:
+    found = {"top1": round(metrics.top1, 4), "f1": round(metrics.f1, 6), "loss": round(metrics.loss, 6)}
+    if metrics.top5 is not None and dataset.num_classes > 100:  # the papers report it for ImageNet only
+        found["top5"] = round(metrics.top5, 4)
+    return found
 
 
 def describe_data(dataset: data.Dataset) -> dict[str, Any]:
     sizes = {"train": len(dataset.train), "val": len(dataset.val), "test": len(dataset.test)}
-    return {"images": sizes, "shape": list(dataset.train.images.shape[1:]), "fingerprint": data.fingerprint(dataset)}
+    return {"images": sizes, "shape": list(dataset.train.shape), "fingerprint": data.fingerprint(dataset)}
 
 
 def _costs(model: nn.Module, pruned: nn.Module, inputs: Tensor, counter: str) -> dict[str, Any]:
