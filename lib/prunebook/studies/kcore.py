@@ -237,17 +237,17 @@ def layers(p: Parameters) -> list[Trial]:
 
 
 def sample_sizes(p: Parameters) -> list[Trial]:
-    """Table 8: other numbers of images, at one threshold."""
+    """Table 8: other numbers of images, at one threshold. Accuracy is measured where the run fine-tunes."""
     return [
-        prune(p, case, tau=p.experiment_tau, images=size, **_briefly(size != p.images), **tuned(p, case))
+        prune(p, case, tau=p.experiment_tau, images=size, **_rates_only(size != p.images), **tuned(p, case))
         for arch, sizes in p.sample_sizes.items()
         for case, size in product(cases(p, [arch]), sizes)
     ]
 
 
-def _briefly(brief: bool) -> dict[str, str]:
-    """What needs no accuracy of the merely cut network is measured once less; the others share records with `prunings`."""
-    return {"evaluate": "recalibrated"} if brief else {}
+def _rates_only(other: bool) -> dict[str, str]:
+    """Networks that are only there for their cost are not evaluated; the usual ones share their records with `prunings`."""
+    return {"evaluate": "none"} if other else {}
 
 
 def learning_rates(p: Parameters) -> list[Trial]:
