@@ -1,0 +1,264 @@
+"""Figures of the k-core page: the paper's Figures 3 to 6 and Table 8 with our records, and two comparisons of our own.
+
+A faint mark is one repetition; a solid one is the mean, its bar the 95 % t-interval over three or more repetitions.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from prunebook.report import kcore_tables as compared
+from prunebook.report import tables
+from prunebook.report.figures import MARKERS, MOMENTS, PALETTE
+from prunebook.studies.kcore import SELECTIONS
+from prunebook.trials import Record
+
+GREY = "#555555"
+LABELS = {"AMC": (-1, 0), "NSB": (-1, 0), "FPGM": (-1, -1), "GRDP": (0, 1), "SFP": (0, 1)}  # beside their marks in Figure 4
+
+
+def halves(frame: pd.DataFrame) -> Figure:
+    """Figure 3, left: accuracy at each tau if each group keeps its highest or its lowest entropy; one panel a network.
+
+    `frame`: `tables.prunings` of the records, scores "entropy" and "low-entropy".
+    """
+    networks = _networks(frame)
+    fig, axes = _panels(len(networks))
+    for ax, (name, rows) in zip(axes, networks, strict=True):
+        names = {"entropy": "highest entropy kept", "low-entropy": "lowest entropy kept"}
+        column, words = compared.moment(*(rows[rows.score == score] for score in names))
+        for i, (score, label) in enumerate(names.items()):
+            for tau in sorted(rows.tau.unique()):
+                group = rows[(rows.score == score) & (rows.tau == tau)]
+                _repeated(ax, tau + (i - 0.5) * 0.004, group, column, i, label if tau == rows.tau.min() else None)
+        ax.set_xticks(sorted(rows.tau.unique()))
+        ax.set_xlabel("threshold tau")
+        ax.set_ylabel("top-1, %")
+        ax.set_title(f"{name}\n{words}", fontsize=10)
+    axes[0].legend(fontsize=8)
+    return fig
+
+
+def efficiency(frame: pd.DataFrame, paper: pd.DataFrame) -> Figure:
+    """Figure 4: drop against FR for the methods of Table 7, as the paper prints them, and ours where fine-tuned.
+
+    Parameters
+    ----------
+    frame : `tables.prunings` of our records, with the networks before pruning
+    paper : `tables.reported("kcore")`
+
+    A mark's area goes with the printed total time, which adds seconds to epochs; ours have no such number, and a cross.
+    """
+    fig, ax = plt.subplots(figsize=(7.6, 4.6))
+    theirs = paper[paper.table == 7]
+    printed = theirs.pivot(index="method", columns="metric", values="value")
+    for method, fr, drop, total in zip(printed.index, printed.fr, printed.top1_drop, printed.total_time, strict=True):
+        own, (x, y) = method == "Ours", LABELS.get(method, (1, 0))
+        ax.scatter(fr, drop, s=total, color=PALETTE[0] if own else "#bbbbbb", alpha=0.75, edgecolors=GREY, linewidths=0.6)
+        gap = np.sqrt(total / np.pi) + 3
+        ax.annotate("this paper" if own else method, (fr, drop), (x * gap, y * gap), textcoords="offset points", fontsize=8,
+                    ha=("right", "center", "left")[x + 1], va=("top", "center", "bottom")[y + 1])  # fmt: skip
+    handles = [Line2D([], [], marker="o", ls="", color="#bbbbbb", markeredgecolor=GREY, ms=8)]
+    labels = ["as Table 7 prints it; area: its total time"]
+    ours = compared.comparable(frame)
+    ours = ours if ours.empty else compared.longest(ours[(ours.arch == "resnet56") & (ours.dataset == "cifar10")])
+    for tau, group in [] if ours.empty else ours.groupby("tau"):
+        drop, removed = compared.repetitions(group, "drop fine-tuned"), compared.repetitions(group, "FR thop")
+        if drop:
+            ax.plot(_mean(removed), _mean(drop), marker="X", ls="", color=PALETTE[1], ms=9)
+            ax.annotate(f"tau {tau:g}", (_mean(removed), _mean(drop)), (6, 6), textcoords="offset points", fontsize=8)
+    if len(ours):
+        handles.append(Line2D([], [], marker="X", ls="", color=PALETTE[1], ms=9))
+        labels.append(f"here, after {ours['finetune epochs'].iloc[0]:g} of 70 epochs")
+    ax.axhline(0, color=GREY, lw=0.8)
+    ax.margins(0.12)
+    ax.set_xlabel("MACs removed, %")
+    ax.set_ylabel("drop of top-1, points (lower is better)")
+    note = "the paper's own numbers" if len(ours) else "the paper's own numbers; nothing was fine-tuned here"
+    ax.set_title(f"ResNet-56 on CIFAR-10: {note}", fontsize=10)
+    ax.legend(handles, labels, fontsize=8, loc="upper left")
+    return fig
+
+
+def selections(frame: pd.DataFrame) -> Figure:
+    """Figure 5: FR, PR and accuracy of each part of the criterion alone, both, and neither; a row of panels a network.
+
+    `frame`: `tables.prunings` of the records that `studies.kcore.selections` lists.
+    """
+    networks = _networks(frame)
+    fig, grid = plt.subplots(len(networks), 3, figsize=(9.6, 2.1 * len(networks) + 0.7), squeeze=False, sharey=True)
+    for axes, (name, rows) in zip(grid, networks, strict=True):
+        groups = {label: rows[(rows.score == s["score"]) & (rows.scope == s["scope"])] for label, s in SELECTIONS.items()}
+        column, words = compared.moment(*(group for group in groups.values() if len(group)))
+        titles = {"FR thop": "MACs removed, %", "PR thop": "parameters removed, %", column: "top-1, %"}
+        for ax, (measure, title) in zip(axes, titles.items(), strict=True):
+            for i, group in enumerate(groups.values()):
+                _repeated(ax, i, group, measure, i, sideways=True)
+            ax.set_yticks(range(len(groups)), list(groups))
+            ax.set_ylim(len(groups) - 0.5, -0.5)
+            ax.set_xlabel(title)
+            ax.xaxis.set_major_locator(MaxNLocator(5))
+        taus = ", ".join(f"{tau:g}" for tau in sorted(rows.tau.unique()))
+        axes[0].set_title(f"{name}, tau {taus}", fontsize=10)
+        axes[2].set_title(words.replace(", ", ",\n"), fontsize=9)
+    return fig
+
+
+def sample_sizes(frame: pd.DataFrame, paper: pd.DataFrame) -> Figure:
+    """Table 8 as lines: FR, PR and accuracy against the number of images; dashed: the paper's, on CIFAR-100.
+
+    Parameters
+    ----------
+    frame : `tables.prunings` of our records, with the networks before pruning
+    paper : `tables.reported("kcore")`
+
+    The paper's accuracy is a drop after 70 epochs; it has no line in the third panel, which shows ours.
+    """
+    fig, axes = plt.subplots(1, 3, figsize=(10.2, 3.7))
+    networks = _networks(frame)
+    theirs = paper[paper.table == 8]
+    for i, (name, rows) in enumerate(networks):
+        column, words = compared.moment(rows)
+        for ax, measure in zip(axes, ("FR thop", "PR thop", column), strict=True):
+            points = [(n, compared.repetitions(rows[rows.images == n], measure)) for n in sorted(rows.images.unique())]
+            _line(ax, [(n, values) for n, values in points if values], i, f"{name}, here")
+        for ax, metric in zip(axes, ("fr", "pr"), strict=False):
+            model = compared.MODELS.get(rows.arch.iloc[0])
+            line = theirs[(theirs.model == model) & (theirs.metric == metric)]
+            ax.plot(line.sample_size, line.value, "--", marker="x", color=PALETTE[i], label=f"{model}, paper, CIFAR-100")
+        axes[2].set_title("top-1, %,\n" + words.replace(", ", ",\n"), fontsize=10)
+    for ax, title in zip(axes, ("MACs removed, % (thop)", "parameters removed, %", None), strict=True):
+        ax.set_xlabel("images drawn")
+        ax.set_title(title or ax.get_title(), fontsize=10)
+        ax.set_xticks(sorted(frame.images.unique()))
+        ax.tick_params(axis="x", labelsize=8)
+    handles, labels = axes[0].get_legend_handles_labels()
+    fig.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=8)
+    return fig
+
+
+def learning_rates(records: Sequence[Record]) -> Figure:
+    """Figure 6: accuracy on the test split after each epoch of fine-tuning, by learning rate; one panel a network."""
+    frame = tables.prunings(records)
+    frame["history"] = pd.Series([record.result["history"] for record in records])
+    networks = _networks(frame)
+    fig, axes = _panels(len(networks))
+    for ax, (name, rows) in zip(axes, networks, strict=True):
+        for i, rate in enumerate(sorted(rows["finetune lr"].unique(), reverse=True)):
+            group = rows[rows["finetune lr"] == rate]
+            for j, history in enumerate(group.history):
+                epochs, top1 = zip(*((entry["epoch"], entry["test_top1"]) for entry in history), strict=True)
+                ax.plot(epochs, top1, color=PALETTE[i], marker=MARKERS[i], ms=5, label=None if j else f"{rate:g}")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        ax.set_xlabel("epoch of fine-tuning")
+        taus = ", ".join(f"{tau:g}" for tau in sorted(rows.tau.dropna().unique()))
+        ax.set_title(f"{name}, tau {taus}", fontsize=10)
+    axes[0].set_ylabel("top-1 on the test split, %")
+    axes[-1].legend(title="learning rate", fontsize=8, title_fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return fig
+
+
+def scores_at_target(frame: pd.DataFrame) -> Figure:
+    """Accuracy of each score at an equal share of MACs removed: a panel a moment, a row of panels a network and target.
+
+    `frame`: `tables.prunings` of the records.
+    """
+    cases: Any = frame[frame.target.notna()].groupby(["dataset", "arch", "target"])
+    found = [column for column in MOMENTS if frame[column].notna().any()]
+    scores = sorted(frame.score.unique(), key=lambda score: (score != "entropy", score))
+    size = (3.2 * len(found) + 0.8, (0.42 * len(scores) + 1.3) * len(cases))
+    fig, grid = plt.subplots(len(cases), len(found), figsize=size, squeeze=False, sharey=True)
+    for axes, ((dataset, arch, target), rows) in zip(grid, cases, strict=True):
+        for ax, column in zip(axes, found, strict=True):
+            chosen = compared.longest(rows) if column == "top1 fine-tuned" else rows
+            for i, score in enumerate(scores):
+                _repeated(ax, i, chosen[chosen.score == score], column, i, sideways=True)
+            epochs = f", epochs: {chosen['finetune epochs'].max():g}" if column == "top1 fine-tuned" and len(chosen) else ""
+            ax.set_title(MOMENTS[column][0] + epochs, fontsize=10)
+            ax.set_yticks(range(len(scores)), scores)
+            ax.set_ylim(len(scores) - 0.5, -0.5)
+            ax.set_xlabel("top-1, %")
+            ax.xaxis.set_major_locator(MaxNLocator(5))
+        axes[0].set_ylabel(f"{_name(dataset, arch)}\n{target:.0%} of MACs removed", fontsize=9)
+    return fig
+
+
+def agreement(table: pd.DataFrame) -> Figure:
+    """How many of the kept filters another reading shares with this book's: `kcore_tables.agreement`; a panel a network.
+
+    The line is what two draws of images share under one reading; the crosses are what chance shares.
+    """
+    cases: Any = table.groupby(["network", "target"], sort=False)
+    rows = max(len(group) for _, group in cases)
+    fig, axes = _panels(len(cases), width=7.6 if len(cases) == 1 else 5.4, height=0.3 * rows + 1.5, sharey=False)
+    for ax, ((network, target), group) in zip(axes, cases, strict=True):
+        noise = group[group["minus base"].map(len).eq(0) & (group.reading == group.reading.iloc[0])]
+        for level in (_mean(values) for values in noise.Jaccard if values):
+            ax.axvline(level, color=GREY, lw=1, ls="--")
+        others = group.drop(noise.index)
+        for i, (values, chance) in enumerate(zip(others.Jaccard, others["by chance"], strict=True)):
+            _spread(ax, i, values, 0, sideways=True)
+            if chance:
+                ax.plot(_mean(chance), i, marker="x", ls="", color=PALETTE[1], ms=6)
+        ax.set_yticks(range(len(others)), list(others.reading))
+        ax.set_ylim(len(others) - 0.5, -0.5)
+        ax.set_xlim(right=1.02)
+        ax.set_xlabel("Jaccard index of the kept filters")
+        ax.set_title(f"{network}, {target:.0%} of MACs removed", fontsize=10)
+    keys = [Line2D([], [], color=PALETTE[0], marker="o"), Line2D([], [], color=PALETTE[1], marker="x", ls=""),
+            Line2D([], [], color=GREY, lw=1, ls="--")]  # fmt: skip
+    names = ["another reading, same images", "chance, same number of each layer", "same reading, other images"]
+    fig.legend(keys, names, loc="outside lower center", ncols=3, fontsize=8)
+    return fig
+
+
+def _panels(n: int, width: float = 5.2, height: float = 3.8, sharey: bool = True) -> tuple[Figure, Any]:
+    fig, axes = plt.subplots(1, n, figsize=(width * n, height), squeeze=False, sharey=sharey)
+    return fig, axes[0]
+
+
+def _networks(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    groups: Any = frame.groupby(["dataset", "arch"], sort=True)
+    return [(_name(dataset, arch), rows) for (dataset, arch), rows in groups]
+
+
+def _name(dataset: str, arch: str) -> str:
+    return f"{arch} on {compared.DATASETS.get(dataset, dataset)}"
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values))
+
+
+def _repeated(
+    ax: Axes, place: float, rows: pd.DataFrame, column: str, i: int, label: str | None = None, sideways: bool = False
+) -> None:
+    """The repetitions of a column at one place of the other axis: see the module's docstring."""
+    _spread(ax, place, compared.repetitions(rows, column), i, label, sideways)
+
+
+def _spread(
+    ax: Axes, place: float, values: Sequence[float], i: int, label: str | None = None, sideways: bool = False
+) -> None:
+    if not values:
+        return
+    look: dict[str, Any] = {"color": PALETTE[i], "marker": MARKERS[i]}
+    places = [place] * len(values)
+    ax.plot(*((values, places) if sideways else (places, values)), ls="", ms=4, alpha=0.4, **look)
+    half = tables.interval(values).half if len(values) > 2 else None
+    mean = _mean(values)
+    x, y, xerr, yerr = (mean, place, half, None) if sideways else (place, mean, None, half)
+    ax.errorbar(x, y, yerr, xerr, ms=6.5, lw=1.6, capsize=4, markeredgecolor="white", ls="", label=label, **look)
+
+
+def _line(ax: Axes, points: Sequence[tuple[float, Sequence[float]]], i: int, label: str) -> None:
+    for n, (x, values) in enumerate(points):
+        _spread(ax, x, values, i, None if n else label)
+    ax.plot([x for x, _ in points], [_mean(values) for _, values in points], color=PALETTE[i], lw=1.2)
