@@ -293,7 +293,7 @@ def test_what_removes_the_same_by_definition_is_not_tested():
     assert claim("beats entropy alone", selections=both + alone).verdict == "holds here"
     less = chosen_by("k-core only", [50.0] * 3, fr=[25.0, 25.1, 24.9])
     row = claim("remove more than either", selections=both + alone + less)
-    assert row.verdict.startswith("partly: holds here (resnet56, FR against k-core only)")
+    assert row.verdict.startswith("mixed: holds here (resnet56, FR against k-core only)")
 
 
 def test_a_claim_on_every_tau_holds_only_if_it_does_at_each():
@@ -303,7 +303,7 @@ def test_a_claim_on_every_tau_holds_only_if_it_does_at_each():
 
     assert claim("highest entropy beats", halves=at(0.7, 1) + at(0.75, 2)).verdict == "holds here"
     row = claim("highest entropy beats", halves=at(0.7, 1) + at(0.75, -2))
-    assert row.verdict == "partly: holds here (resnet56, tau 0.7); the opposite holds here (resnet56, tau 0.75)"
+    assert row.verdict == "mixed: holds here (resnet56, tau 0.7); the opposite holds here (resnet56, tau 0.75)"
 
 
 def test_the_rates_of_another_network_are_not_held_against_the_paper():
@@ -346,7 +346,7 @@ def test_rates_fall_if_they_do_within_each_repetition():
 
 def test_100_images_are_best_if_they_beat_the_fewest_and_the_most():
     assert claim("near 100", sample_sizes=sizes(0, {100: 62.0})).verdict == "holds here"
-    assert claim("near 100", sample_sizes=sizes(0, {100: 62.0, 200: 64.0})).verdict.startswith("partly")
+    assert claim("near 100", sample_sizes=sizes(0, {100: 62.0, 200: 64.0})).verdict.startswith("mixed")
 
 
 def test_the_best_learning_rate_is_the_one_that_beats_all_others():
@@ -554,7 +554,7 @@ def test_efficiency_shows_the_papers_methods_and_ours_only_where_fine_tuned():
     fig = figures.efficiency(tables.prunings(tuned, [baseline(top1=93.0)]), paper)
     ours = [line.get_xydata().tolist() for line in fig.axes[0].lines if line.get_marker() == "X"]
     assert ours == [[[50.0, 1.0]]]
-    assert fig.axes[0].get_legend().get_texts()[1].get_text() == "here, after 1 of 70 epochs"
+    assert fig.legends[0].get_texts()[1].get_text() == "here, after 1 of 70 epochs"
 
 
 def test_selections_have_a_row_each_and_a_panel_for_each_measure():

@@ -83,7 +83,7 @@ def efficiency(frame: pd.DataFrame, paper: pd.DataFrame) -> Figure:
     ax.set_ylabel("drop of top-1, points (lower is better)")
     note = "the paper's own numbers" if len(ours) else "the paper's own numbers; nothing was fine-tuned here"
     ax.set_title(f"ResNet-56 on CIFAR-10: {note}", fontsize=10)
-    ax.legend(handles, labels, fontsize=8, loc="upper left")
+    fig.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=8)
     return fig
 
 
