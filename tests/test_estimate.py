@@ -149,7 +149,7 @@ def test_the_command_counts_without_data_and_computes_hours_from_the_speed(capsy
     monkeypatch.setattr("prunebook.trials.estimate.speed", lambda way, device: pytest.fail("something ran"))
     assert cli.main(["estimate", "kcore", "smoke", "--no-measure", *given]) == 0
     out = capsys.readouterr().out
-    assert "trials: 4, of which 0 have a record and 4 would run" in out
+    assert " 1, of which 0 have a record and 1 would run" in out
     assert "16 epochs in 1 trials, 45,000 images" in out
     assert "images/s" not in out
 
