@@ -80,7 +80,7 @@ class Parameters(NotebookParameters):
     halves: dict[str, list[float]] = Field({}, description="taus to keep highest or lowest entropy at (Figure 3, left)")
     importance: list[str] = Field([], description="architectures whose filters are compared with Grad-CAM (Figure 3, right)")
     variants: list[str] = Field([], description=f"other readings of the method to try: {', '.join(VARIANTS)}")
-    criterion: list[str] = Field([], description="architectures whose decision is timed (Table 1)")
+    criterion: list[str] = Field([], description="architectures to count, and to time the decision on (Table 1)")
     experiment_tau: float = Field(0.7, ge=0, le=1, description="of sample_sizes, learning_rates and selections")
     layer: dict[str, str] = Field({}, description="layer of the pictures by architecture; default: the widest")
     tables: list[int] = Field([], description="tables of the paper to show ours beside")
@@ -297,14 +297,15 @@ def variants(p: Parameters) -> list[Trial]:
 
 
 def criterion(p: Parameters) -> list[Trial]:
-    """Table 1, last column: how long the decision takes, by architecture."""
-    return [_timed(p, arch) for arch in p.criterion]
+    """Table 1: cost of the paper's networks, and how long the decision on them takes; of others, as the run has them."""
+    return [trial for arch in p.criterion for trial in _timed(p, arch)]
 
 
-def _timed(p: Parameters, arch: str) -> Trial:
-    large = arch == "resnet50"
-    params = {"arch": arch, "options": p.options.get(arch, {}), "images": p.images, "weights": p.weights.get(arch)}
-    return Trial("criterion", params | ({"size": 224, "num_classes": 1000} if large else {}))
+def _timed(p: Parameters, arch: str) -> list[Trial]:
+    shapes = {"resnet50": [(224, 1000)]}.get(arch, [(32, 10), (32, 100)])
+    options = PAPER_OPTIONS.get(arch, {}) if arch in PAPERS_NETWORKS else p.options.get(arch, {})
+    common = {"arch": arch, "options": options, "images": p.images}
+    return [Trial("criterion", {**common, "size": size, "num_classes": classes}) for size, classes in shapes]
 
 
 def parts(p: Parameters) -> dict[str, list[Trial]]:
@@ -317,6 +318,7 @@ def trials(p: Parameters) -> list[Trial]:
     return list(dict.fromkeys(trial for part in parts(p).values() for trial in part))
 
 
+PAPER_OPTIONS: dict[str, dict[str, Any]] = {"resnet56": {"shortcut": "conv3"}, "resnet110": {"shortcut": "conv3"}}
 PAPERS_NETWORKS = ("vgg16", "resnet56", "resnet110", "densenet40", "resnet50")
 
 

@@ -132,11 +132,10 @@ class Importance(Parameters):
 
 
 class Criterion(Parameters):
-    """The decision on a whole network, timed: an untrained one of this architecture, or a baseline with given weights."""
+    """The decision on a whole untrained network of this architecture, timed."""
 
     arch: str = "resnet20"
     options: dict[str, Any] = Field({})
-    weights: str | None = None
     num_classes: int = Field(10, ge=1)
     size: int = Field(32, ge=1)
     tau: float = Field(0.7, ge=0, le=1)
@@ -282,12 +281,10 @@ def importance(p: Importance, context: Context) -> dict[str, Any]:
 def criterion(p: Criterion, context: Context) -> dict[str, Any]:
     """How long feature maps, hashes, graphs and decisions take for a whole network: the median is `times["plan"]`.
 
-    The images are noise: their content hardly matters to the time, and no dataset is needed for it.
+    Network and images are random: neither weights nor pictures matter much to the time, and none are needed for it. The
+    cost, by every counter, does not depend on them at all.
     """
-    model = models.build(p.arch, p.num_classes, seed=0, **p.options)
-    if p.weights is not None:
-        weights.load_into(model, weights.find(p.weights))
-    model = model.to(context.device)
+    model = models.build(p.arch, p.num_classes, seed=0, **p.options).to(context.device)
     images = torch.randn(p.images, 3, p.size, p.size, generator=torch.Generator().manual_seed(0)).to(context.device)
     seconds = []
     for repeat in range(p.repeats):
@@ -296,7 +293,8 @@ def criterion(p: Criterion, context: Context) -> dict[str, Any]:
         seconds.append(time.perf_counter() - start)
         context.progress(repeat + 1, p.repeats, "planning")
     context.times |= {"plan": round(statistics.median(seconds), 3), "plan_slowest": round(max(seconds), 3)}
-    return {"layers": len(plan.keep), "filters": sum(plan.widths.values()), "kept": sum(map(len, plan.keep.values()))}
+    cost = {counter: list(measure.cost(model, images[:1], counter)) for counter in measure.COUNTERS}
+    return {"cost": cost, "filters": sum(plan.widths.values()), "kept": sum(map(len, plan.keep.values()))}
 
 
 def load_data(p: Baseline, context: Context) -> data.Dataset:
