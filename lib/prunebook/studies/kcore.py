@@ -270,15 +270,20 @@ SELECTIONS = {  # of Figure 5, as the task "prune" calls them
 def selections(p: Parameters) -> list[Trial]:
     """Figure 5: each part of the criterion alone, both, and neither, at one threshold. Fine-tuned all or none."""
     return [
-        prune(p, case, tau=p.experiment_tau, **selection, **tuned(p, case))
+        prune(p, case, tau=p.experiment_tau, **selection, **_brief(selection["scope"] == "layer"), **tuned(p, case))
         for case, selection in product(cases(p, p.selections), SELECTIONS.values())
     ]
+
+
+def _brief(only_here: bool) -> dict[str, str]:
+    """The accuracy of the merely cut network is left out where it would not share a record with `prunings`."""
+    return {"evaluate": "recalibrated"} if only_here else {}
 
 
 def halves(p: Parameters) -> list[Trial]:
     """Figure 3, left: of each group the filter with the highest or the lowest entropy."""
     return [
-        prune(p, case, tau=tau, score=score, **tuned(p, case))
+        prune(p, case, tau=tau, score=score, **_brief(score == "low-entropy"), **tuned(p, case))
         for arch, taus in p.halves.items()
         for case, tau, score in product(cases(p, [arch]), taus, ("entropy", "low-entropy"))
     ]
