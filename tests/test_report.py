@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from kcore_records import baseline, pruned
 from scipy import stats
 
 from prunebook.errors import BadValue
@@ -27,19 +28,6 @@ def test_one_value_has_no_interval_and_none_is_refused():
         tables.interval([])
 
 
-@pytest.mark.parametrize(
-    ("ours", "theirs", "words"),
-    [
-        (Interval(50, 2, 3), 51.9, "within our interval"),
-        (Interval(50, 2, 3), 47.9, "ours is higher"),
-        (Interval(50, 2, 3), 52.1, "ours is lower"),
-        (Interval(50, math.nan, 1), 50, "one measurement: no interval"),
-    ],
-)
-def test_the_verdict_says_where_the_papers_number_lies(ours, theirs, words):
-    assert tables.verdict(ours, theirs) == words
-
-
 def frame() -> pd.DataFrame:
     fixed = {"dataset": "cifar10", "arch": "resnet56", "width": 1, "score": "entropy", "seed": 0, "before thop": 127.6e6}
     rows = []
@@ -48,26 +36,6 @@ def frame() -> pd.DataFrame:
             measured = {"FR thop": fr, "PR thop": fr / 2, "top1 fine-tuned": math.nan}
             rows.append({**fixed, "tau": tau, "draw": draw, **measured})
     return pd.DataFrame(rows)
-
-
-def test_our_rates_stand_beside_the_papers_with_the_place_they_are_from():
-    table = tables.beside_paper(frame(), "cifar10").set_index(["tau", "rate"])
-    row = table.loc[(0.65, "FR")]
-    assert row["paper, %"] == "50.10"
-    assert row.network == "resnet56: 127.60 M; paper 130.02 M"
-    assert row.difference == "-0.10"
-    assert row.verdict == "within our interval"
-    assert row["where"].startswith("Table 3")
-    assert table.loc[(0.7, "FR")].verdict == "ours is lower"
-    assert len(table) == 4
-
-
-def test_there_is_nothing_beside_where_the_paper_has_no_such_data():
-    assert tables.beside_paper(frame(), "digits").empty
-
-
-def test_a_network_of_another_width_does_not_stand_beside_the_papers():
-    assert tables.beside_paper(frame().assign(width=0.5), "cifar10").empty
 
 
 def test_the_table_by_tau_has_means_intervals_and_says_over_what():
@@ -99,6 +67,47 @@ def test_the_papers_rates_are_its_own_rows_only():
     paper = tables.paper_rates("cifar10")
     resnet56 = paper[(paper.arch == "resnet56") & (paper.metric == "fr")].set_index("tau").value
     assert resnet56.to_dict() == {0.75: 16.20, 0.7: 24.93, 0.65: 50.10, 0.6: 78.91}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "arch", "rates"),
+    [
+        ("cifar10", "densenet40", {0.75: 38.01, 0.7: 51.34, 0.65: 76.45}),
+        ("image_folder:imagenet", "resnet50", {0.7: 50.48, 0.65: 73.65}),
+    ],
+)
+def test_the_papers_rates_have_every_network_that_we_have(dataset, arch, rates):
+    paper = tables.paper_rates(dataset)
+    assert paper[(paper.arch == arch) & (paper.metric == "fr")].set_index("tau").value.to_dict() == rates
+
+
+def test_the_paper_has_no_rates_for_other_data():
+    assert tables.paper_rates("digits").empty
+
+
+def test_no_records_make_an_empty_table_with_the_columns_of_any_other():
+    assert tables.prunings([]).empty
+    assert list(tables.prunings([])) == list(tables.prunings([pruned()]))
+    assert tables.baselines([]).empty
+    assert set(tables.baselines([])) <= set(tables.baselines([baseline()]))
+    table = tables.by_tau(tables.prunings([]), ["FR thop"], "Removed")
+    assert table.data.empty
+    assert table.caption == "Removed: nothing was measured"
+
+
+def test_pictures_of_no_records_are_refused():
+    nothing, paper = tables.prunings([]), tables.paper_rates("cifar10")
+    with pytest.raises(BadValue, match="at least 1"):
+        figures.rates(nothing, paper)
+    with pytest.raises(BadValue, match="at least 1"):
+        figures.accuracy(nothing, tables.baselines([]))
+    with pytest.raises(BadValue, match="at least 1"):
+        figures.kept_widths({}, "none")
+
+
+def test_what_layers_keep_is_by_tau_and_leaves_targets_out():
+    records = [pruned(tau=0.7, result={"keep": {"a": "10"}}), pruned(target=0.5, result={"keep": {"a": "11"}})]
+    assert tables.kept_by_tau(records, "resnet56", "entropy") == {0.7: {"a": "10"}}
 
 
 def test_a_recorded_layer_gives_its_similarity_back():

@@ -16,6 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from prunebook import phash
+from prunebook.errors import require
 from prunebook.methods import kcore
 
 PALETTE = sns.color_palette("colorblind")
@@ -118,8 +119,9 @@ def degree_and_entropy(similarity: Tensor, entropy: Sequence[float], taus: Seque
 def rates(frame: pd.DataFrame, paper: pd.DataFrame, counter: str = "thop") -> Figure:
     """FR and PR against tau: a mark for each repetition, lines through the means, the paper's points where it has any.
 
-    `paper`: columns arch, tau, metric ("fr", "pr"), value, label.
+    `paper`: columns arch, tau, metric ("fr", "pr"), value, label. Raises BadValue where `frame` has no row.
     """
+    require(len(frame) > 0, "the number of records", len(frame), "at least 1 for a figure")
     fig, axes = plt.subplots(1, 2, figsize=(9.2, 3.8), sharey=True)
     rows = frame[frame.score == frame.score.iloc[0]]
     for ax, metric in zip(axes, ("FR", "PR"), strict=True):
@@ -147,8 +149,10 @@ MOMENTS = {  # of a pruned network's life: column, how its line is drawn
 def accuracy(frame: pd.DataFrame, baselines: pd.DataFrame, counter: str = "thop") -> Figure:
     """Accuracy against MACs removed, one panel a network: each score a colour, each moment of `MOMENTS` a line style.
 
-    A mark for each repetition, lines through the means. `baselines`: columns network, "top-1, %".
+    A mark for each repetition, lines through the means. `baselines`: columns network, "top-1, %". Raises BadValue
+    where `frame` has no row.
     """
+    require(len(frame) > 0, "the number of records", len(frame), "at least 1 for a figure")
     archs = sorted(frame.arch.unique())
     fig, axes = plt.subplots(1, len(archs), figsize=(4.9 * len(archs), 4.4), squeeze=False, sharey=True)
     scores = list(dict.fromkeys(frame.score))
@@ -179,7 +183,11 @@ def _line(ax: Any, rows: pd.DataFrame, x: str, y: str, i: int, dashes: Any = "-"
 
 
 def kept_widths(keep: dict[float, dict[str, str]], title: str) -> Figure:
-    """Share of the filters that each layer keeps, a row for each tau. `keep[tau][layer]` is a text of 0 and 1."""
+    """Share of the filters that each layer keeps, a row for each tau. `keep[tau][layer]` is a text of 0 and 1.
+
+    Raises BadValue where `keep` has no tau.
+    """
+    require(len(keep) > 0, "the number of thresholds", len(keep), "at least 1 for a figure")
     taus = sorted(keep, reverse=True)
     layers = list(keep[taus[0]])
     share = np.array([[keep[tau][name].count("1") / len(keep[tau][name]) for name in layers] for tau in taus])

@@ -1,6 +1,7 @@
 """Figures of the k-core page: the paper's Figures 3 to 6 and Table 8 with our records, and two comparisons of our own.
 
 A faint mark is one repetition; a solid one is the mean, its bar the 95 % t-interval over three or more repetitions.
+But for Figure 4, which has the paper's own marks, a figure of no records is refused with BadValue.
 """
 
 from collections.abc import Sequence
@@ -14,9 +15,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from prunebook.report import kcore_tables as compared
+from prunebook.errors import require
 from prunebook.report import tables
 from prunebook.report.figures import MARKERS, MOMENTS, PALETTE
+from prunebook.report.kcore_tables import comparable, longest, moment
+from prunebook.report.tables import PAPER_DATASETS, PAPER_NAMES, repetitions
 from prunebook.studies.kcore import SELECTIONS
 from prunebook.trials import Record
 
@@ -33,7 +36,7 @@ def halves(frame: pd.DataFrame) -> Figure:
     fig, axes = _panels(len(networks))
     for ax, (name, rows) in zip(axes, networks, strict=True):
         names = {"entropy": "highest entropy kept", "low-entropy": "lowest entropy kept"}
-        column, words = compared.moment(*(rows[rows.score == score] for score in names))
+        column, words = moment(*(rows[rows.score == score] for score in names))
         for i, (score, label) in enumerate(names.items()):
             for tau in sorted(rows.tau.unique()):
                 group = rows[(rows.score == score) & (rows.tau == tau)]
@@ -67,10 +70,9 @@ def efficiency(frame: pd.DataFrame, paper: pd.DataFrame) -> Figure:
                     ha=("right", "center", "left")[x + 1], va=("top", "center", "bottom")[y + 1])  # fmt: skip
     handles = [Line2D([], [], marker="o", ls="", color="#bbbbbb", markeredgecolor=GREY, ms=8)]
     labels = ["as Table 7 prints it; area: its total time"]
-    ours = compared.comparable(frame)
-    ours = ours if ours.empty else compared.longest(ours[(ours.arch == "resnet56") & (ours.dataset == "cifar10")])
-    for tau, group in [] if ours.empty else ours.groupby("tau"):
-        drop, removed = compared.repetitions(group, "drop fine-tuned"), compared.repetitions(group, "FR thop")
+    ours = longest(comparable(frame[(frame.arch == "resnet56") & (frame.dataset == "cifar10")]))
+    for tau, group in ours.groupby("tau"):
+        drop, removed = repetitions(group, "drop fine-tuned"), repetitions(group, "FR thop")
         if drop:
             ax.plot(_mean(removed), _mean(drop), marker="X", ls="", color=PALETTE[1], ms=9)
             ax.annotate(f"tau {tau:g}", (_mean(removed), _mean(drop)), (6, 6), textcoords="offset points", fontsize=8)
@@ -96,7 +98,7 @@ def selections(frame: pd.DataFrame) -> Figure:
     fig, grid = plt.subplots(len(networks), 3, figsize=(9.6, 2.1 * len(networks) + 0.7), squeeze=False, sharey=True)
     for axes, (name, rows) in zip(grid, networks, strict=True):
         groups = {label: rows[(rows.score == s["score"]) & (rows.scope == s["scope"])] for label, s in SELECTIONS.items()}
-        column, words = compared.moment(*(group for group in groups.values() if len(group)))
+        column, words = moment(*(group for group in groups.values() if len(group)))
         titles = {"FR thop": "MACs removed, %", "PR thop": "parameters removed, %", column: "top-1, %"}
         for ax, (measure, title) in zip(axes, titles.items(), strict=True):
             for i, group in enumerate(groups.values()):
@@ -121,16 +123,16 @@ def sample_sizes(frame: pd.DataFrame, paper: pd.DataFrame) -> Figure:
 
     The paper's accuracy is a drop after 70 epochs; it has no line in the third panel, which shows ours.
     """
-    fig, axes = plt.subplots(1, 3, figsize=(10.2, 3.7))
     networks = _networks(frame)
+    fig, axes = plt.subplots(1, 3, figsize=(10.2, 3.7))
     theirs = paper[paper.table == 8]
     for i, (name, rows) in enumerate(networks):
-        column, words = compared.moment(rows)
+        column, words = moment(rows)
         for ax, measure in zip(axes, ("FR thop", "PR thop", column), strict=True):
-            points = [(n, compared.repetitions(rows[rows.images == n], measure)) for n in sorted(rows.images.unique())]
+            points = [(n, repetitions(rows[rows.images == n], measure)) for n in sorted(rows.images.unique())]
             _line(ax, [(n, values) for n, values in points if values], i, f"{name}, here")
         for ax, metric in zip(axes, ("fr", "pr"), strict=False):
-            model = compared.MODELS.get(rows.arch.iloc[0])
+            model = PAPER_NAMES.get(rows.arch.iloc[0])
             line = theirs[(theirs.model == model) & (theirs.metric == metric)]
             ax.plot(line.sample_size, line.value, "--", marker="x", color=PALETTE[i], label=f"{model}, paper, CIFAR-100")
         axes[2].set_title("top-1, %,\n" + words.replace(", ", ",\n"), fontsize=10)
@@ -170,14 +172,16 @@ def scores_at_target(frame: pd.DataFrame) -> Figure:
 
     `frame`: `tables.prunings` of the records.
     """
-    cases: Any = frame[frame.target.notna()].groupby(["dataset", "arch", "target"])
+    frame = frame[frame.target.notna()]
+    _some(frame, "records with a target")
+    cases: Any = frame.groupby(["dataset", "arch", "target"])
     found = [column for column in MOMENTS if frame[column].notna().any()]
     scores = sorted(frame.score.unique(), key=lambda score: (score != "entropy", score))
     size = (3.2 * len(found) + 0.8, (0.42 * len(scores) + 1.3) * len(cases))
     fig, grid = plt.subplots(len(cases), len(found), figsize=size, squeeze=False, sharey=True)
     for axes, ((dataset, arch, target), rows) in zip(grid, cases, strict=True):
         for ax, column in zip(axes, found, strict=True):
-            chosen = compared.longest(rows) if column == "top1 fine-tuned" else rows
+            chosen = longest(rows) if column == "top1 fine-tuned" else rows
             for i, score in enumerate(scores):
                 _repeated(ax, i, chosen[chosen.score == score], column, i, sideways=True)
             epochs = f", epochs: {chosen['finetune epochs'].max():g}" if column == "top1 fine-tuned" and len(chosen) else ""
@@ -191,10 +195,12 @@ def scores_at_target(frame: pd.DataFrame) -> Figure:
 
 
 def agreement(table: pd.DataFrame) -> Figure:
-    """How many of the kept filters another reading shares with this book's: `kcore_tables.agreement`; a panel a network.
+    """How many of the kept filters another reading shares with this book's; a panel a network.
 
-    The line is what two draws of images share under one reading; the crosses are what chance shares.
+    `table`: of `kcore_comparisons.agreement`. The line is what two draws of images share under one reading; the crosses
+    are what chance shares.
     """
+    _some(table, "compared readings")
     cases: Any = table.groupby(["network", "target"], sort=False)
     rows = max(len(group) for _, group in cases)
     fig, axes = _panels(len(cases), width=7.6 if len(cases) == 1 else 5.4, height=0.3 * rows + 1.5, sharey=False)
@@ -224,13 +230,18 @@ def _panels(n: int, width: float = 5.2, height: float = 3.8, sharey: bool = True
     return fig, axes[0]
 
 
+def _some(rows: pd.DataFrame, what: str = "records") -> None:
+    require(len(rows) > 0, f"the number of {what}", len(rows), "at least 1 for a figure")
+
+
 def _networks(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    _some(frame)
     groups: Any = frame.groupby(["dataset", "arch"], sort=True)
     return [(_name(dataset, arch), rows) for (dataset, arch), rows in groups]
 
 
 def _name(dataset: str, arch: str) -> str:
-    return f"{arch} on {compared.DATASETS.get(dataset, dataset)}"
+    return f"{arch} on {PAPER_DATASETS.get(dataset, dataset)}"
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -241,7 +252,7 @@ def _repeated(
     ax: Axes, place: float, rows: pd.DataFrame, column: str, i: int, label: str | None = None, sideways: bool = False
 ) -> None:
     """The repetitions of a column at one place of the other axis: see the module's docstring."""
-    _spread(ax, place, compared.repetitions(rows, column), i, label, sideways)
+    _spread(ax, place, repetitions(rows, column), i, label, sideways)
 
 
 def _spread(

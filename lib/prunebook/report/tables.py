@@ -1,7 +1,7 @@
 """Tables: our numbers from records, the paper's from data/reported, side by side."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -10,6 +10,7 @@ from scipy import stats
 
 from prunebook import paths
 from prunebook.errors import BadValue
+from prunebook.measure import COUNTERS
 from prunebook.trials import Record, Trial
 
 
@@ -23,6 +24,13 @@ class Interval(NamedTuple):
     def __str__(self) -> str:
         # No-break spaces: in a narrow table it stays on one line.
         return f"{self.mean:.2f}" if math.isnan(self.half) else f"{self.mean:.2f}\u00a0±\u00a0{self.half:.2f}"
+
+
+class Values(tuple[float, ...]):
+    """Independent repetitions of one measurement. As text: `spread`."""
+
+    def __str__(self) -> str:
+        return spread(self)
 
 
 def interval(values: Iterable[float]) -> Interval:
@@ -43,15 +51,22 @@ def reported(paper: str) -> pd.DataFrame:
     return pd.read_csv(paths.project() / "data" / "reported" / f"{paper}.csv", dtype={"printed": str, "reference": str})
 
 
-CHOICES = ("tau", "target", "thresholds", "score", "scope", "hash", "edge", "bins", "pooling", "range", "mode", "augment",
-           "images", "draw")  # fmt: skip
+CHOICES = ("tau", "target", "thresholds", "score", "scope", "hash", "edge", "bins", "pooling", "range", "mode",
+           "coupled", "augment", "images", "draw")  # fmt: skip
+ACCURACIES = {"pruned": "pruned", "recalibrated": "recalibrated", "fine-tuned": "finetuned",
+              "best test epoch": "best_test_epoch"}  # as our tables call them, and as the records do  # fmt: skip
+PRUNINGS = ("width", "dataset", "arch", *CHOICES, "seed", "finetune epochs", "finetune lr",
+            *(f"{measure} {counter}" for counter in COUNTERS for measure in ("FR", "PR", "before")),
+            *(f"{measure} {moment}" for moment in ACCURACIES for measure in ("top1", "drop")),
+            "seconds to plan")  # fmt: skip
 
 
 def prunings(records: Sequence[Record], before: Sequence[Record] = ()) -> pd.DataFrame:
     """One row for each record of a "prune" trial: its parameters, costs by counter, and accuracies in percent.
 
     "drop ..." are accuracies before minus after, in points, where the "baseline" record of the network is among `before`.
-    A parameter that a record is older than has its default.
+    A parameter that a record is older than has its default. Without records, the table has its columns (`PRUNINGS`) and no
+    row.
     """
     top1 = {record.key: record.result["test"]["top1"] for record in before}
     rows = []
@@ -66,13 +81,12 @@ def prunings(records: Sequence[Record], before: Sequence[Record] = ()) -> pd.Dat
             row[f"FR {counter}"], row[f"PR {counter}"] = cost["fr"], cost["pr"]
             row[f"before {counter}"] = cost["before"][0]
         start = top1.get(Trial("baseline", record.params["baseline"]).key, math.nan)
-        moments = {"pruned": "pruned", "recalibrated": "recalibrated", "fine-tuned": "finetuned"}
-        for moment, name in (*moments.items(), ("best test epoch", "best_test_epoch")):
+        for moment, name in ACCURACIES.items():
             row[f"top1 {moment}"] = r["test"].get(name, {}).get("top1", math.nan)
             row[f"drop {moment}"] = start - row[f"top1 {moment}"]
         row["seconds to plan"] = record.times.get("plan", math.nan)
         rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=list(PRUNINGS), dtype=float)
 
 
 def baselines(records: Sequence[Record]) -> pd.DataFrame:
@@ -89,7 +103,7 @@ def baselines(records: Sequence[Record]) -> pd.DataFrame:
         row |= {"params, M": r["cost"]["macs"][1] / 1e6, "top-1, %": r["test"]["top1"], "F1 (macro)": r["test"]["f1"]}
         row |= {"test images": r["data"]["images"]["test"]}
         rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=["network", "dataset", "weights", "top-1, %"])
 
 
 def repeated(group: pd.DataFrame, column: str) -> list[float]:
@@ -111,15 +125,35 @@ def spread(values: Sequence[float]) -> str:
     return f"{min(values):.2f} to {max(values):.2f}" if len(values) == 2 else str(interval(values))
 
 
+def repetitions(rows: pd.DataFrame, column: str) -> Values:
+    """The independent repetitions of a column: see `repeated`.
+
+    One pruning recorded for two purposes, such as with two lengths of fine-tuning, counts once.
+    """
+    once = rows[rows[column].notna()].groupby(["seed", "draw"], as_index=False)[[column]].mean()
+    return Values(repeated(once, column))
+
+
+def paired(first: pd.DataFrame, second: pd.DataFrame, column: str) -> Values:
+    """First minus second, for each seed and draw that both have; then the independent repetitions of that."""
+    a, b = (rows.groupby(["seed", "draw"])[column].mean() for rows in (first, second))
+    return Values(repeated((a - b).rename("gap").reset_index(), "gap"))
+
+
 def by_tau(frame: pd.DataFrame, columns: Sequence[str], what: str) -> Any:
-    """Each column's `spread` for every architecture, score and tau, under a caption that says over what it is."""
+    """Each column's `spread` for every architecture, score and tau, under a caption that says over what it is.
+
+    Without a row, it is an empty table.
+    """
     dial = "tau" if frame.tau.notna().any() else "target"
     names = {"dataset": "data", "arch": "network", "score": "score", dial: dial}
-    if frame.dataset.nunique() == 1:
+    if frame.dataset.nunique() < 2:
         del names["dataset"]
     groups: Any = frame.groupby(list(names), sort=True)
     rows = [[*key, *(spread(repeated(group, column)) for column in columns)] for key, group in groups]
     table = pd.DataFrame(rows, columns=[*names.values(), *columns])
+    if table.empty:
+        return table.style.hide().set_caption(f"{what}: nothing was measured")
     seeds, draws = frame.seed.nunique(), frame.draw.nunique()
     over = f"{seeds} seeds" if seeds > 1 else f"{draws} draws of images, one network"
     nested = f", each the mean of {draws} draws of images" if seeds > 1 and draws > 1 else ""
@@ -127,39 +161,10 @@ def by_tau(frame: pd.DataFrame, columns: Sequence[str], what: str) -> Any:
     return table.style.hide().format(precision=2).set_caption(f"{what}: {form} over {over}{nested}")
 
 
-# What the paper calls the networks that we have.
-PAPER_NAMES = {"vgg16": "VGG-16", "resnet56": "ResNet-56", "resnet110": "ResNet-110"}
-PAPER_DATASETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
-
-
-def beside_paper(frame: pd.DataFrame, dataset: str, counter: str = "thop") -> pd.DataFrame:
-    """FR and PR of ours (score entropy) beside the paper's own rows for the same network, dataset and tau.
-
-    One row for each threshold that both have, none for a network of another width. "network" gives the MACs before
-    pruning here and in the paper's Table 1, which show whether it is the same network. The difference is ours minus
-    theirs; the verdict says only where the paper's number lies with respect to our interval over the repetitions.
-    """
-    paper = reported("kcore")
-    paper = paper[paper.dataset == PAPER_DATASETS.get(dataset, "")]
-    costs = paper[(paper.table == 1) & (paper.metric == "macs")].set_index("model").value
-    own = paper[paper.ours & paper.tau.notna() & paper.sample_size.isna()]
-    rows = []
-    groups: Any = frame[(frame.score == "entropy") & (frame.width == 1)].groupby(["arch", "tau"])
-    for (arch, tau), group in groups:
-        name = PAPER_NAMES.get(arch, "")
-        theirs = own[(own.model == name) & (own.tau.sub(tau).abs() < 1e-9)]
-        for metric in ("FR", "PR"):
-            cell = theirs[theirs.metric == metric.lower()]
-            if cell.empty:
-                continue
-            ours, value = interval(repeated(group, f"{metric} {counter}")), float(cell.value.iloc[0])
-            before = group[f"before {counter}"].iloc[0] / 1e6
-            rows.append(
-                {"network": f"{arch}: {before:.2f} M; paper {costs[name]:.2f} M", "tau": tau, "rate": metric,
-                 "ours, %": str(ours), "paper, %": cell.printed.iloc[0], "difference": f"{ours.mean - value:+.2f}",
-                 "verdict": verdict(ours, value), "where": f"Table {cell.table.iloc[0]}, row {cell.row.iloc[0]}"}
-            )  # fmt: skip
-    return pd.DataFrame(rows)
+# What the k-core paper calls the networks and datasets that we have.
+PAPER_NAMES = {"vgg16": "VGG-16", "resnet56": "ResNet-56", "resnet110": "ResNet-110", "densenet40": "DenseNet-40",
+               "resnet50": "ResNet-50"}  # fmt: skip
+PAPER_DATASETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "image_folder:imagenet": "ImageNet"}
 
 
 def paper_rates(dataset: str) -> pd.DataFrame:
@@ -177,11 +182,12 @@ def setup(p: Any, records: Sequence[Record]) -> Any:
     data = {record.params["dataset"]: record.result["data"] for record in records if record.task == "baseline"}
     machines = {_machine(record) for record in records}
     hours = math.fsum(record.times["total"] for record in records) / 3600
+    days = sorted(_day(record) for record in records)
     facts = {
         "data": "; ".join(_described(name, facts) for name, facts in data.items()),
         "trials": f"{len(records)}, {hours:.2f} hours in all",
         "machine": "; ".join(sorted(machines)),
-        "made": f"{min(_day(r) for r in records)} to {max(_day(r) for r in records)}",
+        "made": f"{days[0]} to {days[-1]}" if days else "—",
         "seeds, draws of images": f"{p.seeds}, {p.draws}" + (", in pairs" if p.paired else ""),
     }
     return show(pd.DataFrame(facts.items(), columns=["", "this run"]))
@@ -202,6 +208,12 @@ def _day(record: Record) -> str:
     return str(record.provenance["finished"])[:10]
 
 
+def page_style(style: Any, *more: Mapping[str, str]) -> Any:
+    """The look of a table with much text: narrow cells, read from their upper left; `more` are styles as pandas has them."""
+    cells = {"selector": "td, th", "props": "padding: 0.2em 0.45em; vertical-align: top; text-align: left;"}
+    return style.set_table_styles([cells, *more])
+
+
 def show(frame: pd.DataFrame, empty: str = "Nothing to show.") -> Any:
     """The table without its index, numbers to two digits; the sentence `empty` where it has no row."""
     return Markdown(empty) if frame.empty else frame.style.hide().format(precision=2)
@@ -212,19 +224,13 @@ def listing(sentences: Sequence[str]) -> Markdown:
 
 
 def kept_by_tau(records: Sequence[Record], arch: str, score: str) -> dict[float, dict[str, str]]:
-    """For each tau, what every layer keeps as a text of 0 and 1: the first repetition of that network and score."""
+    """For each tau, what every layer keeps as a text of 0 and 1: the first repetition of that network and score.
+
+    A pruning to a target has no tau, and is left out.
+    """
     found: dict[float, dict[str, str]] = {}
     for record in records:
         p = record.params
-        if (p["baseline"]["arch"], p["score"]) == (arch, score):
+        if (p["baseline"]["arch"], p["score"]) == (arch, score) and p["tau"] is not None:
             found.setdefault(p["tau"], record.result["keep"])
     return found
-
-
-def verdict(ours: Interval, theirs: float) -> str:
-    """ "within": the paper's number lies in our 95 % interval; "higher"/"lower": ours is, by more than it; or no spread."""
-    if math.isnan(ours.half):
-        return "one measurement: no interval"
-    if abs(ours.mean - theirs) <= ours.half:
-        return "within our interval"
-    return "ours is higher" if ours.mean > theirs else "ours is lower"
