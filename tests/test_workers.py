@@ -16,6 +16,7 @@ from pydantic import Field
 from prunebook import cli, trials
 from prunebook.errors import BadValue
 from prunebook.trials import Store, Trial
+from prunebook.trials import trial as trial_module
 from prunebook.trials.trial import Parameters, task
 from prunebook.trials.workers import WorkerLost
 
@@ -104,6 +105,14 @@ def test_two_workers_run_side_by_side_and_share_the_threads_until_the_budget_is_
     assert torch.get_num_threads() == 2
     assert "the budget of 0.01 s is over; 1 trials are left" in capsys.readouterr().err
     assert children() == before
+
+
+def test_what_measures_times_runs_alone_and_with_all_threads(store, two_threads, monkeypatch):
+    timed = trial_module.Task(**{**vars(trials.tasks()["step"]), "name": "timed", "alone": True})
+    monkeypatch.setitem(trial_module._TASKS, "timed", timed)
+    first, alone = run([*steps({"x": 1}), Trial("timed", {"x": 2})], store, workers=2)
+    assert alone.result == {"process": os.getpid(), "threads": 2}
+    assert first.result["process"] != os.getpid()
 
 
 def test_an_exception_is_raised_with_its_trial_and_those_in_flight_are_finished(store, capsys):

@@ -207,10 +207,11 @@ def _run_missing(
     deadline = None if seconds is None else _Deadline(seconds)
     every = 0.1 if sys.stderr.isatty() else 10  # a log file wants a line now and then
     with tqdm(total=len(trials), desc="trials", unit="trial", disable=not progress, mininterval=every, smoothing=0) as outer:
-        if workers == 1:
-            _one_by_one(trials, store, device, deadline, outer)
-        else:
-            _side_by_side(trials, store, device, deadline, outer, workers)
+        alone = [trial for trial in trials if workers == 1 or trial.definition.alone]
+        together = [trial for trial in trials if trial not in alone]
+        _one_by_one(alone, store, device, deadline, outer)
+        if together:
+            _side_by_side(together, store, device, deadline, outer, workers)
 
 
 class _Deadline:

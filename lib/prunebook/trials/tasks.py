@@ -277,7 +277,7 @@ def importance(p: Importance, context: Context) -> dict[str, Any]:
     return gradcam.by_filter(model, images, labels, bins=p.bins, share=p.share)
 
 
-@task("criterion", version=1, parameters=Criterion)
+@task("criterion", version=1, parameters=Criterion, alone=True)
 def criterion(p: Criterion, context: Context) -> dict[str, Any]:
     """How long feature maps, hashes, graphs and decisions take for a whole network: the median is `times["plan"]`.
 

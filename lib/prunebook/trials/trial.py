@@ -24,7 +24,8 @@ class Task:
     """A kind of trial.
 
     `version` is bumped whenever the meaning of the result changes: records of another version are stale from then on.
-    `needs` names the trials that have to be done before one with these parameters.
+    `needs` names the trials that have to be done before one with these parameters. What measures times runs `alone`:
+    side by side, trials slow each other down.
     """
 
     name: str
@@ -33,18 +34,23 @@ class Task:
     run: Callable[[Any, Any], dict[str, Any]]  # (parameters, Context) -> JSON-able result
     needs: Callable[[Any], "list[Trial]"]
     help: str
+    alone: bool = False
 
 
 _TASKS: dict[str, Task] = {}  # filled by the decorator below when prunebook.trials.tasks is imported, then constant
 
 
 def task(
-    name: str, version: int, parameters: type[Parameters], needs: Callable[[Any], "list[Trial]"] = lambda p: []
+    name: str,
+    version: int,
+    parameters: type[Parameters],
+    needs: Callable[[Any], "list[Trial]"] = lambda p: [],
+    alone: bool = False,
 ) -> Callable[[Callable], Callable]:
     """Decorator that registers a function (parameters, context) -> result as a task."""
 
     def register(function: Callable) -> Callable:
-        _TASKS[name] = Task(name, version, parameters, function, needs, (function.__doc__ or "").strip())
+        _TASKS[name] = Task(name, version, parameters, function, needs, (function.__doc__ or "").strip(), alone)
         return function
 
     return register
