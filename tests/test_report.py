@@ -119,3 +119,10 @@ def test_a_recorded_layer_gives_its_similarity_back():
 def test_at_most_three_thresholds_are_drawn_the_lowest_ones():
     assert figures.to_draw([0.8, 0.6, 0.65, 0.7, 0.75]) == [0.6, 0.65, 0.7]
     assert figures.to_draw([0.7]) == [0.7]
+
+
+def test_what_never_changes_in_a_table_goes_to_its_caption():
+    rows = pd.DataFrame({"network": ["a", "a"], "target": [0.5, 0.6], "top-1": [1.0, 2.0]})
+    table = tables.compact(rows)
+    assert table.caption == "network a"
+    assert list(table.data.columns) == ["target", "top-1"]

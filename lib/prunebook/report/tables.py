@@ -219,6 +219,15 @@ def show(frame: pd.DataFrame, empty: str = "Nothing to show.") -> Any:
     return Markdown(empty) if frame.empty else frame.style.hide().format(precision=2)
 
 
+def compact(frame: pd.DataFrame, columns: Sequence[str] = ("network", "target")) -> Any:
+    """`show` with those of `columns` that never change in the caption instead."""
+    constant = [name for name in columns if name in frame and frame[name].nunique() == 1]
+    if frame.empty or not constant:
+        return show(frame)
+    caption = ", ".join(f"{name} {frame[name].iloc[0]}" for name in constant)
+    return page_style(frame.drop(columns=constant).style.hide().format(precision=2).set_caption(caption))
+
+
 def listing(sentences: Sequence[str]) -> Markdown:
     return Markdown("\n".join(f"- {sentence}" for sentence in sentences))
 
