@@ -178,7 +178,7 @@ def test_the_printed_solution_of_an_exercise_passes_its_printed_check(label: str
 
 
 def test_the_chapter_has_exercises_whose_checks_need_a_solution() -> None:
-    assert EXERCISES == ["ex-hash", "ex-graph", "ex-macs"]
+    assert EXERCISES == ["ex-hash", "ex-graph", "ex-macs", "ex-jaccard"]
     for label in EXERCISES:
         with pytest.raises(NameError):
             exec(code(label, "exercise"), {})
