@@ -284,3 +284,16 @@ def test_a_densenets_later_layers_are_pruned_with_a_higher_threshold_and_its_tra
     assert rules.rise
     smaller = plan.apply(model, images()[:1])
     assert smaller(images()).shape == (len(images()), 10)
+
+
+def test_who_decides_for_a_stage_is_the_shortcut_the_main_path_or_nobody():
+    group = ["layer2.0.shortcut.0", "layer2.0.conv2", "layer2.1.conv2"]
+    assert kcore.lead(group) == "layer2.0.shortcut.0"
+    assert kcore.lead(group, "main") == "layer2.0.conv2"
+    assert kcore.lead(["conv1", "layer1.0.conv2"], "main") == "conv1"
+    model = models.build("resnet20", seed=0, width=0.5, shortcut="conv3").eval()
+    plans = {coupled: kcore.plan(model, images(), 0.6, coupled=coupled).keep for coupled in kcore.COUPLED}
+    assert plans["lead"]["layer2.0.conv2"] == plans["lead"]["layer2.0.shortcut.0"]
+    assert plans["main"]["layer2.0.conv2"] == plans["main"]["layer2.0.shortcut.0"]
+    assert plans["main"] != plans["lead"]
+    assert len(plans["keep"]["layer2.0.conv2"]) == 16

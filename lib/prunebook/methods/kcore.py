@@ -31,7 +31,7 @@ from prunebook.plan import PruningPlan
 
 SCORES = ("entropy", "l1", "random", "degree", "low-entropy")
 EDGES = (">=", ">")
-COUPLED = ("lead", "keep")
+COUPLED = ("lead", "main", "keep")
 SCOPES = ("core", "layer")
 THRESHOLDS = ("global", "layer")
 POOLINGS = ("all", "image")
@@ -86,15 +86,15 @@ def plan(
         Similarity from which two filters count as redundant; the paper explores 0.6 to 0.8. Lower removes more.
     score : {"entropy", "l1", "random", "degree", "low-entropy"}
         Which filter stays of a redundant group: highest entropy (Eq. 3 and 4), largest sum of absolute weights, one drawn
-        at random (the paper's "k-core only"), most neighbours in the layer's graph, or lowest entropy (the other half of
-        Figure 3, left). Ties: the first filter.
+        at random (the paper's "k-core only"), most neighbours in the layer's graph, or lowest entropy (the counterpart in
+        our reading of Figure 3, left). Ties: the first filter.
     hash : {"dct-mean", "imagehash"}
         Reading of pHash, see `prunebook.phash`.
     seed : int
         Used by ``score="random"`` only.
     target : float in (0, 1), instead of `tau`
         Share of the MACs (counter "macs") to remove. The threshold that comes nearest is found by bisection; the plan's
-        parameters say which it was, and what share it removes. Our addition: the paper sets tau by hand (section 4.5).
+        parameters say which it was, and what share it removes. Our addition: the paper sets tau by hand.
     thresholds : {"global", "layer"}
         With `target`: one threshold for all layers, or for each layer the one that leaves it the same share of its filters.
     scope : {"core", "layer"}
@@ -106,9 +106,9 @@ def plan(
         Of the entropy's estimate, see `entropy`.
     mode : {"eval", "train"}
         Of the network while it makes the feature maps.
-    coupled : {"lead", "keep"}
-        Where layers have to keep the same filters (a residual stage), "lead" lets one of them decide for all
-        (see `lead`), "keep" leaves all of them whole.
+    coupled : {"lead", "main", "keep"}
+        Where layers have to keep the same filters (a residual stage), "lead" lets one of them decide for all, as in the
+        predecessor's public code, "main" as section 3.5.2 has it (see `lead`); "keep" leaves all of them whole.
 
     Returns
     -------
@@ -138,7 +138,7 @@ def plan(
     require(images.dim() == 4 and len(images) > 0, "images.shape", tuple(images.shape), "(m, c, h, w), m at least 1")
     convolutions = features.convolutions(model)
     groups = cutting.coupled_layers(model, images[:1])
-    deciding = {lead(group): group for group in groups if len(group) == 1 or coupled == "lead"}
+    deciding = {lead(group, coupled): group for group in groups if len(group) == 1 or coupled != "keep"}
     estimate = partial(entropy, bins=bins, pooling=pooling, range=range)
     generator = torch.Generator().manual_seed(seed)
 
@@ -177,14 +177,18 @@ def plan(
     return PruningPlan(in_order, widths, "kcore", parameters)
 
 
-def lead(group: Sequence[str]) -> str:
+def lead(group: Sequence[str], coupled: str = "lead") -> str:
     """The layer that decides for its group of coupled layers (names in order of execution).
 
-    The convolution on the stage's shortcut where there is one, else the first that writes into the stage: the stem, or,
-    with a shortcut that has no weights, the last convolution of the stage's first block. So does the predecessor's public
-    code. Section 3.5.2 has it the other way round: the main path sets the number, and the shortcut adapts.
+    "lead": the convolution on the stage's shortcut where there is one, as in the predecessor's public code. "main": the
+    last convolution of the main path of the stage's first block, as section 3.5.2 has it: the main path sets the number,
+    and the shortcut adapts. Without a convolution on the shortcut both are the first layer that writes into the stage: the
+    stem, or the last convolution of the stage's first block.
     """
-    return next((name for name in group if "shortcut" in name or "downsample" in name), group[0])
+    shortcuts = [name for name in group if "shortcut" in name or "downsample" in name]
+    if coupled == "main":
+        return next((name for name in group if name not in shortcuts), group[0])
+    return shortcuts[0] if shortcuts else group[0]
 
 
 def select(similarity: Tensor, score: Tensor | Sequence[float], tau: float, edge: str = ">=") -> list[int]:

@@ -84,7 +84,7 @@ class Prune(Parameters):
     pooling: Literal["all", "image"] = "all"
     range: Literal["filter", "layer"] = "filter"
     mode: Literal["eval", "train"] = "eval"
-    coupled: Literal["lead", "keep"] = "lead"
+    coupled: Literal["lead", "main", "keep"] = "lead"
     images: int = Field(100, ge=1)
     augment: bool = Field(False, description="whether the images are augmented as in training")
     draw: int = Seed
