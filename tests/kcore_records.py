@@ -29,12 +29,12 @@ def baseline(macs: float = 130.02, params: float = 0.88, top1: float = 93.0, **g
 def pruned(
     draw: int = 0, fr: float = 50.0, pr: float = 25.0, top1: float = 60.0, tuned: float | None = None, epochs: int = 70,
     lr: float = 0.01, before: float = 130.02, base: dict[str, Any] | None = None, result: dict[str, Any] | None = None,
-    plan: float = 2.0, **chosen: Any,
+    plan: float = 2.0, seed: int = 0, **chosen: Any,
 ) -> Record:  # fmt: skip
     params = {"baseline": base or network(), "draw": draw, "tau": None if "target" in chosen else 0.7, **chosen}
     test = {"pruned": {"top1": 10.0}, "recalibrated": {"top1": top1}}
     if tuned is not None:
-        params["finetune"] = {"epochs": epochs, "lr": lr}
+        params["finetune"] = {"epochs": epochs, "lr": lr, "seed": seed}
         test["finetuned"] = {"top1": tuned}
     one = {"before": [int(before * 1e6), 1], "fr": fr, "pr": pr}
     found = {"cost": dict.fromkeys(COUNTERS, one), "test": test, "keep": {}, **(result or {})}

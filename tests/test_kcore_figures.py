@@ -33,11 +33,13 @@ def test_efficiency_shows_the_papers_methods_and_ours_only_where_fine_tuned():
     paper = tables.reported("kcore")
     cut = figures.efficiency(tables.prunings(repeated([50.0] * 3), [baseline()]), paper)
     assert len(cut.axes[0].collections) == 8
-    assert "nothing was fine-tuned here" in cut.axes[0].get_title()
+    assert "no ResNet-56 was fine-tuned here" in cut.axes[0].get_title()
+    assert cut.axes[0].get_xlabel() == "MACs removed, % (as printed; ours: thop)"
     tuned = [pruned(d, 50.0, tuned=92.0, epochs=1) for d in range(3)]
     fig = figures.efficiency(tables.prunings(tuned, [baseline(top1=93.0)]), paper)
     ours = [line.get_xydata().tolist() for line in fig.axes[0].lines if line.get_marker() == "X"]
     assert ours == [[[50.0, 1.0]]]
+    assert "fine-tuned" not in fig.axes[0].get_title()
     assert fig.legends[0].get_texts()[1].get_text() == "here, after 1 of 70 epochs"
 
 
@@ -104,4 +106,4 @@ def test_scores_without_a_target_are_no_figure():
 def test_efficiency_without_records_shows_the_paper_alone():
     fig = figures.efficiency(tables.prunings([]), tables.reported("kcore"))
     assert len(fig.axes[0].collections) == 8
-    assert "nothing was fine-tuned here" in fig.axes[0].get_title()
+    assert "no ResNet-56 was fine-tuned here" in fig.axes[0].get_title()

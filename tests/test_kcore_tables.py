@@ -41,7 +41,17 @@ RULES = [  # metric, the paper's number, ours, contradicted, verdict
     ("macs", "4.13E3", Measured(Values([4124.0])), False, "ours is lower"),
     ("fr", "50", Measured(Values([50.0])), False, "no spread (1 of 3 repetitions)"),
     ("fr", "50", Measured(Values([49.9, 50.1])), False, "no spread (2 of 3 repetitions)"),
-    ("fr", "50", Measured(Values([47.0, 48.0, 49.0])), False, "within our interval"),
+    ("fr", "50", Measured(Values([47.0, 48.0, 49.0])), False, "within our interval (wide)"),  # 48 ± 2.48
+    ("fr", "50", Measured(Values([49.0, 49.5, 50.0])), False, "within our interval"),  # 49.5 ± 1.24
+    ("top1_drop", "0.5", Measured(Values([0.2, 0.5, 0.8]), epochs=70), False, "within our interval (wide)"),
+    ("fr", "10", Measured(Values([11.0, 11.0, 11.0])), False, "close"),
+    ("fr", "10", Measured(Values([11.1, 11.1, 11.1])), False, "ours is higher"),
+    ("pr", "2.68", Measured(Values([2.9, 2.9, 2.9])), False, "close"),
+    ("pr", "2.68", Measured(Values([3.0, 3.0, 3.0])), False, "ours is higher"),
+    ("pr", "2.68", Measured(Values([2.4, 2.7, 3.0])), False, "within our interval (wide)"),
+    ("pr", "1", Measured(Values([1.2, 1.2, 1.2])), False, "close"),
+    ("pr", "1", Measured(Values([0.7, 0.7, 0.7])), False, "ours is lower"),
+    ("pruning_time", "16", Measured(Values([10.0, 20.0, 15.0]), machine="RTX 3090"), False, "within our interval"),
     ("fr", "50", Measured(Values([48.1, 48.0, 48.2])), False, "close"),
     ("fr", "50", Measured(Values([47.9, 47.8, 48.0])), False, "ours is lower"),
     ("fr", "50", Measured(Values([53.0, 53.1, 53.2])), False, "ours is higher"),
@@ -91,8 +101,8 @@ def test_rows_of_others_are_marked_and_never_compared():
 
 
 def test_ours_stand_beside_the_papers_with_interval_number_and_difference():
-    row = at_065(prunings=repeated([49.0, 50.0, 51.0], tau=0.65), baselines=[baseline()])
-    assert row["FR ours"] == "50.00\u00a0±\u00a02.48\u00a0(3)"
+    row = at_065(prunings=repeated([49.5, 50.0, 50.5], tau=0.65), baselines=[baseline()])
+    assert row["FR ours"] == "50.00\u00a0±\u00a01.24\u00a0(3)"
     assert (row["FR paper"], row["FR difference"], row["FR verdict"]) == ("50.10", "-0.10", "within our interval")
     assert (row["drop ours"], row["drop verdict"]) == ("—", "not fine-tuned here")
 
@@ -128,7 +138,7 @@ def test_the_longest_fine_tuning_counts_and_another_length_is_named():
 
 
 def test_another_network_is_told_by_its_macs():
-    row = at_065(prunings=repeated([49.0, 50.0, 51.0], tau=0.65, before=127.6))
+    row = at_065(prunings=repeated([49.5, 50.0, 50.5], tau=0.65, before=127.6))
     assert row["FR verdict"] == "other network: within our interval"
 
 
@@ -158,8 +168,16 @@ def test_table_7_takes_our_nearest_rate_adds_nothing_and_judges_nothing():
     records = repeated([50.0] * 3, tau=0.65, plan=7.0) + repeated([75.0] * 3, tau=0.6, plan=9.0)
     row = own_rows(7, prunings=records).iloc[0]
     assert row["FR ours"].endswith("tau 0.65")
-    assert (row["time ours"], row["epochs ours"], row["total ours"]) == ("7.00\u00a0±\u00a00.00\u00a0(3)", "0", "no sum")
+    assert (row["epochs ours"], row["total ours"]) == ("0", "no sum")
     assert {row[c] for c in row.index if c.endswith("verdict")} == {"the paper contradicts itself"}
+    assert {row[c] for c in row.index if c.endswith("difference")} == {""}
+
+
+def test_table_7_times_a_decision_that_ran_alone():
+    alone = [timed("resnet56", 21.0, num_classes=100), timed("resnet56", 20.0), timed("vgg16", 30.0)]
+    assert own_rows(7, prunings=repeated([50.0] * 3, plan=7.0), criterion=alone).iloc[0]["time ours"] == "20.00\u00a0(1)"
+    assert own_rows(7, prunings=repeated([50.0] * 3, plan=7.0)).iloc[0]["time ours"] == "—"
+    assert own_rows(7, criterion=alone).iloc[0]["time ours"] == "20.00\u00a0(1)"
 
 
 def test_table_8_shows_other_data_without_comparing_it():
@@ -180,10 +198,10 @@ def test_a_table_that_the_paper_has_not_is_refused(n):
 
 
 def test_a_table_for_a_page_names_alike_verdicts_once():
-    found = compared.table(3, repeated([49.0, 50.0, 51.0], tau=0.65), [baseline()])
+    found = compared.table(3, repeated([49.5, 50.0, 50.5], tau=0.65), [baseline()])
     page = compared.shown(3, found)
     row = page.data[page.data["", "tau"] == "0.65"].iloc[0]
     assert row["", "verdict"] == "drop: not fine-tuned here<br>FR: within our interval<br>PR: close"
-    assert row["FR, %", "here"] == "50.00\u00a0±\u00a02.48\u00a0(3)<br>-0.10"
+    assert row["FR, %", "here"] == "50.00\u00a0±\u00a01.24\u00a0(3)<br>-0.10"
     assert page.caption == "The paper's Table 3, ResNet-56."
     assert "Hrank [6]" in page.to_html()

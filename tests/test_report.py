@@ -44,6 +44,17 @@ def test_the_table_by_tau_has_means_intervals_and_says_over_what():
     assert table.caption == "Removed: mean ± 95 % t-interval over 3 draws of images, one network"
 
 
+def test_a_cell_of_fewer_repetitions_than_the_caption_says_counts_them():
+    some = frame()
+    some.loc[[0, 1], "top1 fine-tuned"] = [70.0, 72.0]
+    table = tables.by_tau(some, ["FR thop", "top1 fine-tuned"], "Removed")
+    assert table.data["top1 fine-tuned"].tolist() == ["70.00 to 72.00\u00a0(2)", "—"]
+    assert table.data["FR thop"].tolist() == ["50.00\u00a0±\u00a02.48", "20.00\u00a0±\u00a00.00"]
+    assert table.caption.endswith("over 3 draws of images, one network; over another number where one stands in brackets")
+    seeds = pd.concat([frame(), frame().assign(seed=1)])
+    assert "(" not in "".join(tables.by_tau(seeds, ["FR thop"], "Removed").data["FR thop"])
+
+
 def test_the_table_by_tau_keeps_datasets_apart():
     both = pd.concat([frame(), frame().assign(dataset="cifar100", **{"FR thop": 80.0})])
     table = tables.by_tau(both, ["FR thop"], "Removed").data
@@ -81,6 +92,11 @@ def test_the_papers_rates_have_every_network_that_we_have(dataset, arch, rates):
     assert paper[(paper.arch == arch) & (paper.metric == "fr")].set_index("tau").value.to_dict() == rates
 
 
+def test_the_papers_line_says_that_its_network_shares_ours_in_name():
+    label = tables.paper_rates("cifar10").set_index("arch").label
+    assert set(label["resnet56"]) == {"paper's, network of the same name: ResNet-56"}
+
+
 def test_the_paper_has_no_rates_for_other_data():
     assert tables.paper_rates("digits").empty
 
@@ -108,6 +124,12 @@ def test_pictures_of_no_records_are_refused():
 def test_what_layers_keep_is_by_tau_and_leaves_targets_out():
     records = [pruned(tau=0.7, result={"keep": {"a": "10"}}), pruned(target=0.5, result={"keep": {"a": "11"}})]
     assert tables.kept_by_tau(records, "resnet56", "entropy") == {0.7: {"a": "10"}}
+
+
+def test_what_layers_keep_is_that_of_the_first_seed_and_draw_whatever_the_order():
+    made = {(seed, draw): pruned(draw, tuned=90.0, seed=seed, result={"keep": {"a": f"{seed}{draw}"}})
+            for seed, draw in ((1, 0), (0, 1), (0, 2))}  # fmt: skip
+    assert tables.kept_by_tau(list(made.values()), "resnet56", "entropy") == {0.7: {"a": "01"}}
 
 
 def test_a_recorded_layer_gives_its_similarity_back():

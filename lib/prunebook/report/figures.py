@@ -119,6 +119,7 @@ def degree_and_entropy(similarity: Tensor, entropy: Sequence[float], taus: Seque
 def rates(frame: pd.DataFrame, paper: pd.DataFrame, counter: str = "thop") -> Figure:
     """FR and PR against tau: a mark for each repetition, lines through the means, the paper's points where it has any.
 
+    The paper's are those of the network of the same name, dashed; its cost before pruning may differ from ours.
     `paper`: columns arch, tau, metric ("fr", "pr"), value, label. Raises BadValue where `frame` has no row.
     """
     require(len(frame) > 0, "the number of records", len(frame), "at least 1 for a figure")

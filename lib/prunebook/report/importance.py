@@ -159,4 +159,4 @@ def _scatter(ax: Axes, frame: pd.DataFrame, x: str, y: str, what: str) -> None:
         ax.scatter(group[x], group[y], s=9, alpha=0.5, linewidths=0, label=f"maps of {size}", **look)
     found = correlation(frame[x], frame[y])
     sign = "" if _p(found.p).startswith("<") else "= "
-    ax.set_title(f"{what}: n = {found.n}\nr = {found}, p {sign}{_p(found.p)}", fontsize=10)
+    ax.set_title(f"{what}: n = {found.n}\nr = {found}, p {sign}{_p(found.p)},\nwere the filters independent", fontsize=10)

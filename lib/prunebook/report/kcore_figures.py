@@ -81,9 +81,9 @@ def efficiency(frame: pd.DataFrame, paper: pd.DataFrame) -> Figure:
         labels.append(f"here, after {ours['finetune epochs'].iloc[0]:g} of 70 epochs")
     ax.axhline(0, color=GREY, lw=0.8)
     ax.margins(0.12)
-    ax.set_xlabel("MACs removed, %")
+    ax.set_xlabel("MACs removed, % (as printed; ours: thop)")
     ax.set_ylabel("drop of top-1, points (lower is better)")
-    note = "the paper's own numbers" if len(ours) else "the paper's own numbers; nothing was fine-tuned here"
+    note = "the paper's own numbers" if len(ours) else "the paper's own numbers; no ResNet-56 was fine-tuned here"
     ax.set_title(f"ResNet-56 on CIFAR-10: {note}", fontsize=10)
     fig.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=8)
     return fig

@@ -75,7 +75,7 @@ def prunings(records: Sequence[Record], before: Sequence[Record] = ()) -> pd.Dat
         row: dict[str, Any] = {"width": p.baseline.options.get("width", 1), "dataset": p.baseline.dataset}
         row |= {"arch": p.baseline.arch, **{name: getattr(p, name) for name in CHOICES}}
         tuned = p.finetune
-        row["seed"] = (p.baseline.fit or tuned).seed if p.baseline.fit or tuned else 0
+        row["seed"] = _seed(p)
         row |= {"finetune epochs": tuned.epochs if tuned else 0, "finetune lr": tuned.lr if tuned else math.nan}
         for counter, cost in r["cost"].items():
             row[f"FR {counter}"], row[f"PR {counter}"] = cost["fr"], cost["pr"]
@@ -87,6 +87,12 @@ def prunings(records: Sequence[Record], before: Sequence[Record] = ()) -> pd.Dat
         row["seconds to plan"] = record.times.get("plan", math.nan)
         rows.append(row)
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=list(PRUNINGS), dtype=float)
+
+
+def _seed(p: Any) -> int:
+    """The repetition of the training or, with weights made elsewhere, of the fine-tuning."""
+    fit = p.baseline.fit or p.finetune
+    return fit.seed if fit else 0
 
 
 def baselines(records: Sequence[Record]) -> pd.DataFrame:
@@ -143,22 +149,30 @@ def paired(first: pd.DataFrame, second: pd.DataFrame, column: str) -> Values:
 def by_tau(frame: pd.DataFrame, columns: Sequence[str], what: str) -> Any:
     """Each column's `spread` for every architecture, score and tau, under a caption that says over what it is.
 
-    Without a row, it is an empty table.
+    Where a cell has another number of repetitions than the caption says, such as of those that were fine-tuned, the number
+    stands behind it in brackets. Without a row, it is an empty table.
     """
     dial = "tau" if frame.tau.notna().any() else "target"
     names = {"dataset": "data", "arch": "network", "score": "score", dial: dial}
     if frame.dataset.nunique() < 2:
         del names["dataset"]
     groups: Any = frame.groupby(list(names), sort=True)
-    rows = [[*key, *(spread(repeated(group, column)) for column in columns)] for key, group in groups]
+    seeds, draws = frame.seed.nunique(), frame.draw.nunique()
+    n = seeds if seeds > 1 else draws
+    rows = [[*key, *(_counted(repeated(group, column), n) for column in columns)] for key, group in groups]
     table = pd.DataFrame(rows, columns=[*names.values(), *columns])
     if table.empty:
         return table.style.hide().set_caption(f"{what}: nothing was measured")
-    seeds, draws = frame.seed.nunique(), frame.draw.nunique()
     over = f"{seeds} seeds" if seeds > 1 else f"{draws} draws of images, one network"
     nested = f", each the mean of {draws} draws of images" if seeds > 1 and draws > 1 else ""
-    form = "lowest to highest" if max(seeds, draws if seeds == 1 else 1) == 2 else "mean ± 95 % t-interval"
-    return table.style.hide().format(precision=2).set_caption(f"{what}: {form} over {over}{nested}")
+    form = "lowest to highest" if n == 2 else "mean ± 95 % t-interval"
+    other = any(cell.endswith(")") for column in columns for cell in table[column])
+    over += nested + ("; over another number where one stands in brackets" if other else "")
+    return table.style.hide().format(precision=2).set_caption(f"{what}: {form} over {over}")
+
+
+def _counted(values: Sequence[float], n: int) -> str:
+    return f"{spread(values)}\u00a0({len(values)})" if values and len(values) != n else spread(values)
 
 
 # What the k-core paper calls the networks and datasets that we have.
@@ -173,7 +187,8 @@ def paper_rates(dataset: str) -> pd.DataFrame:
     chosen = paper.ours & paper.tau.notna() & paper.sample_size.isna() & paper.metric.isin(["fr", "pr"])
     rows = paper[chosen & (paper.dataset == PAPER_DATASETS.get(dataset, ""))]
     ours = {name: arch for arch, name in PAPER_NAMES.items()}
-    label = "paper's " + rows.model.astype(str)
+    # Its network may have other MACs before pruning than ours of that name: the line is no target for ours.
+    label = "paper's, network of the same name: " + rows.model.astype(str)
     return rows.assign(arch=rows.model.map(ours), label=label)[["arch", "tau", "metric", "value", "label"]]
 
 
@@ -233,13 +248,13 @@ def listing(sentences: Sequence[str]) -> Markdown:
 
 
 def kept_by_tau(records: Sequence[Record], arch: str, score: str) -> dict[float, dict[str, str]]:
-    """For each tau, what every layer keeps as a text of 0 and 1: the first repetition of that network and score.
+    """For each tau, what every layer keeps as a text of 0 and 1: the lowest seed and draw of that network and score.
 
     A pruning to a target has no tau, and is left out.
     """
+    chosen = [(Trial(record.task, record.params).parameters, record.result["keep"]) for record in records]
     found: dict[float, dict[str, str]] = {}
-    for record in records:
-        p = record.params
-        if (p["baseline"]["arch"], p["score"]) == (arch, score) and p["tau"] is not None:
-            found.setdefault(p["tau"], record.result["keep"])
+    for p, keep in sorted(chosen, key=lambda one: (_seed(one[0]), one[0].draw)):
+        if (p.baseline.arch, p.score) == (arch, score) and p.tau is not None:
+            found.setdefault(p.tau, keep)
     return found
