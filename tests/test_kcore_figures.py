@@ -1,3 +1,4 @@
+import math
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -55,6 +56,13 @@ def test_sample_sizes_have_the_papers_line_beside_ours():
     dashed = [line for line in axes[0].lines if line.get_linestyle() == "--"]
     assert dashed[0].get_ydata()[0] == 48.23
     assert [marks(ax) for ax in axes] == [4, 4, 4]
+
+
+def test_sample_sizes_whose_accuracy_was_not_measured_have_no_panel_for_it():
+    frame = tables.prunings(sizes(0.01, {}))
+    frame.loc[frame.images != 100, "top1 recalibrated"] = math.nan
+    axes = figures.sample_sizes(frame, tables.reported("kcore")).axes
+    assert [marks(ax) for ax in axes] == [4, 4]
 
 
 def test_learning_rates_have_a_line_each_over_the_epochs():

@@ -124,21 +124,23 @@ def sample_sizes(frame: pd.DataFrame, paper: pd.DataFrame) -> Figure:
     The paper's accuracy is a drop after 70 epochs; it has no line in the third panel, which shows ours.
     """
     networks = _networks(frame)
-    fig, axes = plt.subplots(1, 3, figsize=(10.2, 3.7))
+    # A panel for accuracy only where more than one number of images has any: others may be there for their rates.
+    measured = frame[moment(frame)[0]].notna().groupby(frame.images).any().sum() > 1
+    fig, axes = plt.subplots(1, 2 + measured, figsize=(10.2 if measured else 8.2, 3.7))
     theirs = paper[paper.table == 8]
     for i, (name, rows) in enumerate(networks):
         column, words = moment(rows)
-        for ax, measure in zip(axes, ("FR thop", "PR thop", column), strict=True):
+        for ax, measure in zip(axes, ("FR thop", "PR thop", column), strict=False):
             points = [(n, repetitions(rows[rows.images == n], measure)) for n in sorted(rows.images.unique())]
             _line(ax, [(n, values) for n, values in points if values], i, f"{name}, here")
         for ax, metric in zip(axes, ("fr", "pr"), strict=False):
             model = PAPER_NAMES.get(rows.arch.iloc[0])
             line = theirs[(theirs.model == model) & (theirs.metric == metric)]
             ax.plot(line.sample_size, line.value, "--", marker="x", color=PALETTE[i], label=f"{model}, paper, CIFAR-100")
-        axes[2].set_title("top-1, %,\n" + words.replace(", ", ",\n"), fontsize=10)
-    for ax, title in zip(axes, ("MACs removed, % (thop)", "parameters removed, %", None), strict=True):
+    titles = ("MACs removed, % (thop)", "parameters removed, %", "top-1, %,\n" + words.replace(", ", ",\n"))
+    for ax, title in zip(axes, titles, strict=False):
         ax.set_xlabel("images drawn")
-        ax.set_title(title or ax.get_title(), fontsize=10)
+        ax.set_title(title, fontsize=10)
         ax.set_xticks(sorted(frame.images.unique()))
         ax.tick_params(axis="x", labelsize=8)
     handles, labels = axes[0].get_legend_handles_labels()
