@@ -20,8 +20,8 @@ def prune(model: nn.Module, example_inputs: Tensor, method: str, **options: Any)
     example_inputs : Tensor (1, c, h, w)
         An input that the network takes, to trace it.
     method : {"kcore"}
-    options : of that method's `plan`. For "kcore": `tau` is needed, and `images`, a normalised batch of training images,
-        should be given; without it the decision rests on `example_inputs` alone.
+    options : of that method's `plan`. For "kcore": `tau` or `target` is needed, and `images`, a normalised batch of
+        training images, should be given; without it the decision rests on `example_inputs` alone.
 
     Returns
     -------
