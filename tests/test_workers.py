@@ -17,6 +17,7 @@ from prunebook import cli, trials
 from prunebook.errors import BadValue
 from prunebook.trials import Store, Trial
 from prunebook.trials import trial as trial_module
+from prunebook.trials.engine import suitable_workers
 from prunebook.trials.trial import Parameters, task
 from prunebook.trials.workers import WorkerLost
 
@@ -209,3 +210,11 @@ def test_results_are_the_same_with_one_and_two_workers(tmp_path, monkeypatch, tw
         assert {r["provenance"]["hardware"]["threads"] for r in records} == {1}
     assert len(contents[0]) == 3
     assert contents[0] == contents[1]
+
+
+def test_as_many_workers_as_suit_are_one_for_each_core_of_a_cpu_and_one_elsewhere(two_threads, monkeypatch):
+    assert suitable_workers(30, "cpu") == 2
+    assert suitable_workers(7, "cpu") == 1
+    assert suitable_workers(30, "cuda") == 1
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert suitable_workers(30, "cpu") == 1

@@ -44,7 +44,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(run)
     run.add_argument("--force", action="store_true", help="compute again what has a record")
     run.add_argument("--budget", metavar="TIME", help="start no trial after this time, such as 90s, 25m, 2h")
-    run.add_argument("-j", "--workers", type=int, default=1, metavar="N", help="compute N trials side by side (default: 1)")
+    run.add_argument(
+        "-j", "--workers", type=int, metavar="N", help="compute N trials side by side (default: on a CPU, one for each core)"
+    )
     run.add_argument("--trials-only", action="store_true", help="compute the records, leave the notebook alone")
     run.set_defaults(command=_run)
 
@@ -163,7 +165,7 @@ def _pages(options: argparse.Namespace) -> int:
         # A published page is made from committed records: whoever builds the book need not have the data.
         published = notebook.run(run).published
         parameters = notebook.parameters(run, {"engine": "records"} if published else None)
-        records = trials.run(notebook.trials(parameters), engine=parameters.engine)
+        records = trials.run(notebook.trials(parameters), engine=parameters.engine, workers=None)
         page = notebooks.page(notebook, run)
         digest = notebooks.fingerprint(notebook, parameters, records or trials.Store().records())
         if notebooks.is_fresh(page, digest):

@@ -37,7 +37,7 @@ def setup(device: str | None = None) -> Iterator[None]:
 
     Raises BadValue for another device, and for more processes than GPUs.
     """
-    if "RANK" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if "RANK" not in os.environ or not launched():
         yield
         return
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -51,6 +51,11 @@ def setup(device: str | None = None) -> Iterator[None]:
     # Not where the block failed: the others are in the middle of something, and would be waited for.
     barrier()
     dist.destroy_process_group()
+
+
+def launched() -> bool:
+    """Whether torchrun started several processes, together yet or not."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def world() -> int:

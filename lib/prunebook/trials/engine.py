@@ -1,7 +1,6 @@
 """Run the trials that have no record yet: one after the other in this process, or side by side in several."""
 
 import importlib
-import os
 import re
 import sys
 import time
@@ -80,7 +79,7 @@ def run(
     force: bool = False,
     store: Store | None = None,
     device: str | None = None,
-    workers: int = 1,
+    workers: int | None = 1,
 ) -> Results:
     """The records of `trials`; those that are missing or stale are computed first.
 
@@ -99,10 +98,11 @@ def run(
         Compute again what has a record.
     store : Store, default the project's
     device : "cpu", "cuda", ..., default the accelerator if there is one
-    workers : int
-        1 computes in this process. More is the number of processes on the same device, each of which takes the next
-        trial whose needed ones are done; they share the threads that this process would use. A script that asks for
-        more calls `run` under ``if __name__ == "__main__":``, because each process imports it.
+    workers : int or None
+        1 computes in this process; None is as many as `suitable_workers` says. More is the number of processes on the
+        same device, each of which takes the next trial whose needed ones are done; they share the threads that this
+        process would use. A script that asks for more calls `run` under ``if __name__ == "__main__":``, because each
+        process imports it.
 
     Returns
     -------
@@ -119,7 +119,8 @@ def run(
     Whatever a trial raises is raised with a note that names it, once those in flight are finished.
     """
     choose("engine", engine, ENGINES)
-    _check_workers(workers)
+    if workers is not None:
+        _check_workers(workers)
     seconds = parse_budget(budget)
     wanted = list(dict.fromkeys(trials))
     store = store or Store()
@@ -128,9 +129,21 @@ def run(
     else:
         device = device or accelerator()
         todo = distributed.from_main(lambda: to_run(wanted, store, force))
-        _run_missing(todo, store, device, seconds, progress and distributed.is_main(), workers)
+        count = suitable_workers(len(todo), device) if workers is None else workers
+        _run_missing(todo, store, device, seconds, progress and distributed.is_main(), count)
     found = (store.find(trial) for trial in wanted)
     return Results(record for record in found if record is not None)
+
+
+def suitable_workers(trials: int, device: str) -> int:
+    """How many workers suit so many trials: on a CPU one for each core, as small networks leave cores idle that they share.
+
+    At most 4, which want a gigabyte of memory each or more, and 1 for few trials, since a worker takes seconds to start. 1
+    on other devices and under torchrun: how much of a GPU a network leaves idle is not known here.
+    """
+    if device != "cpu" or distributed.launched() or trials < 8:
+        return 1
+    return min(4, torch.get_num_threads())
 
 
 def accelerator() -> str:
@@ -194,7 +207,7 @@ def _usable(needed: Trial, store: Store) -> bool:
 def _check_workers(workers: int) -> None:
     require(isinstance(workers, int) and workers >= 1, "workers", workers, "a number of processes, at least 1")
     require(
-        workers == 1 or int(os.environ.get("WORLD_SIZE", "1")) == 1,
+        workers == 1 or not distributed.launched(),
         "workers", workers, "1 under torchrun, which starts processes of its own",
     )  # fmt: skip
 
