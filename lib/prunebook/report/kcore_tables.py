@@ -214,7 +214,7 @@ def _row(n: int, row: pd.Series, cells: pd.DataFrame, find: Find) -> dict[str, A
         found[f"{title} verdict"] = judge(metric, theirs, text, ours, contradicted)
         found[f"{title} ours"] = _text(ours) if text else ""
         if ours.values and not math.isnan(theirs) and not contradicted:
-            found[f"{title} difference"] = f"{fmean(ours.values) - theirs:+.2f}"
+            found[f"{title} difference"] = f"{fmean(ours.values) - theirs:+z.2f}"
     return found
 
 
