@@ -121,18 +121,11 @@ def plan(
     BadValue
         A parameter out of its range, before anything is computed; a target that no threshold comes near.
     """
-    if (tau is None) == (target is None):
-        given = "neither is given" if tau is None else f"given are tau {tau!r} and target {target!r}"
-        raise BadValue(f"kcore.plan needs either tau, a number from 0 to 1, or target, a share of the MACs: {given}")
-    _check(0.0 if tau is None else tau, edge)
-    if target is not None:
-        known = isinstance(target, int | float) and not isinstance(target, bool)
-        require(known and 0 < target < 1, "target", target, "a share of the MACs between 0 and 1, such as 0.5")
+    _check_dial(tau, target, thresholds)
     choose("score", score, SCORES)
     choose("hash", hash, phash.KINDS)
-    choose("thresholds", thresholds, THRESHOLDS)
-    require(target is not None or thresholds == "global", "thresholds", thresholds, "'global' where tau is given")
     choose("scope", scope, SCOPES)
+    choose("edge", edge, EDGES)
     choose("coupled", coupled, COUPLED)
     _check_estimate(bins, pooling, range)
     require(images.dim() == 4 and len(images) > 0, "images.shape", tuple(images.shape), "(m, c, h, w), m at least 1")
@@ -346,6 +339,20 @@ def _tau_for_share(look: Look, share: float, edge: str) -> float:
             best, distance = middle, abs(kept - share * n)
         low, high = (low, middle) if kept > share * n else (middle, high)
     return best
+
+
+def _check_dial(tau: float | None, target: float | None, thresholds: str) -> None:
+    if (tau is None) == (target is None):
+        given = "neither is given" if tau is None else f"given are tau {tau!r} and target {target!r}"
+        raise BadValue(f"kcore.plan needs either tau, a number from 0 to 1, or target, a share of the MACs: {given}")
+    choose("thresholds", thresholds, THRESHOLDS)
+    if target is None:
+        assert tau is not None
+        _check(tau, EDGES[0])
+        require(thresholds == "global", "thresholds", thresholds, "'global' where tau is given")
+    else:
+        known = isinstance(target, int | float) and not isinstance(target, bool)
+        require(known and 0 < target < 1, "target", target, "a share of the MACs between 0 and 1, such as 0.5")
 
 
 def _check(tau: float, edge: str) -> None:
