@@ -1,6 +1,7 @@
 """Two processes that train together on photographs, compared with one process. torchrun runs this file itself."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -86,16 +87,38 @@ def everything(folder: Path) -> dict[str, Any]:
     }
 
 
+def together(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run this file in two processes. On a busy machine gloo's processes sometimes miss each other: then once more."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", __file__, folder]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "GLOO_SOCKET_IFNAME": "lo"}
+    for patience in (60, 60, 120):
+        process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+        try:
+            output, errors = process.communicate(timeout=patience)
+        except subprocess.TimeoutExpired:
+            for child in [process.pid, *started_by(process.pid)]:  # each worker has a session of its own
+                os.kill(child, signal.SIGKILL)
+            process.communicate()
+        else:
+            return subprocess.CompletedProcess(command, process.returncode, output, errors)
+    pytest.fail("two processes did not find each other within three attempts")
+
+
+def started_by(parent: int) -> list[int]:
+    """The numbers of the processes that `parent` started."""
+    stats = (path.read_text() for path in Path("/proc").glob("[0-9]*/stat") if path.exists())
+    fields = [(int(stat.split()[0]), int(stat.rpartition(")")[2].split()[1])) for stat in stats]
+    return [child for child, its_parent in fields if its_parent == parent]
+
+
 @pytest.fixture(scope="module")
 def found(tmp_path_factory) -> dict[str, Any]:
     """`everything` of both processes, as 0 and 1, and of one "alone"; the "folder"; and how the two "ended"."""
     folder = tmp_path_factory.mktemp("together")
     pictures(folder)
-    ended = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", __file__, folder],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "GLOO_SOCKET_IFNAME": "lo"},
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+    ended = together(folder)
     assert (folder / "1.pt").exists(), ended.stderr
     both = {rank: torch.load(folder / f"{rank}.pt") for rank in (0, 1)}
     return {**both, "alone": everything(folder), "folder": folder, "ended": ended}

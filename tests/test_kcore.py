@@ -297,3 +297,9 @@ def test_who_decides_for_a_stage_is_the_shortcut_the_main_path_or_nobody():
     assert plans["main"]["layer2.0.conv2"] == plans["main"]["layer2.0.shortcut.0"]
     assert plans["main"] != plans["lead"]
     assert len(plans["keep"]["layer2.0.conv2"]) == 16
+
+
+def test_a_target_that_no_threshold_comes_near_is_refused():
+    model = models.build("resnet20", seed=0, width=0.5).eval()
+    with pytest.raises(BadValue, match="the nearest is"):  # all filters of a layer are alike at once
+        kcore.plan(model, torch.zeros(2, 3, 32, 32), target=0.4)

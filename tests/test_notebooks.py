@@ -2,6 +2,8 @@
 
 import ast
 import json
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -248,6 +250,38 @@ def test_every_condition_of_a_section_is_a_parameter():
     conditions = {tag.removeprefix("if-") for tag in tags if tag.startswith("if-")}
     assert conditions
     assert all(hasattr(notebook.parameters("quick"), name) for name in conditions)
+
+
+DOCUMENTED = [
+    line
+    for page in ("README.md", "book/how-to.md", "Makefile")
+    for line in (paths.project() / page).read_text().splitlines()
+    if "-p " in line and "make run" in line and "NAME VALUE" not in line
+]
+
+
+@pytest.mark.parametrize("line", DOCUMENTED)
+def test_the_parameters_of_every_printed_example_are_accepted(line):
+    arguments = shlex.split(re.search(r'ARGS=\\?"(.*?)\\?"', line)[1])
+    assert set(arguments[::3]) == {"-p"}
+    pairs = list(zip(arguments[1::3], arguments[2::3], strict=True))
+    assert pairs
+    notebook = notebooks.get("kcore")
+    assert notebook.trials(notebook.parameters("quick", notebooks.overrides(pairs)))
+
+
+def test_with_another_architecture_a_runs_experiments_on_its_own_are_left_out():
+    notebook = notebooks.get("kcore")
+    assert notebook.parameters("quick").learning_rates
+    assert notebook.parameters("quick", {"arch": "resnet32"}).learning_rates == {}
+    given = {"arch": "resnet32", "learning_rates": {"vgg16": [0.1]}}
+    with pytest.raises(BadValue, match="learning_rates is 'vgg16'"):
+        notebook.parameters("quick", given)
+
+
+def test_a_variant_may_be_given_without_quotes():
+    p = kcore.Parameters.check({"targets": [0.5], "variants": [{"hash": "ImageHash"}, "tau: one per layer"]})
+    assert p.variants == ["hash: ImageHash", "tau: one per layer"]
 
 
 def test_the_command_starts_as_a_program():

@@ -200,7 +200,8 @@ def test_an_error_inside_a_trial_says_which_trial_it_was_and_writes_nothing(stor
 
 
 SLOW = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever started the tests ignores
 from prunebook import trials
 from prunebook.trials.trial import Parameters, task
 class P(Parameters):

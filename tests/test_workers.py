@@ -137,6 +137,8 @@ def test_a_worker_that_is_gone_is_told_with_its_trial(store):
 
 
 SCRIPT = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever started the tests ignores
 import sys
 from pathlib import Path
 import test_workers

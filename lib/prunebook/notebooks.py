@@ -53,9 +53,9 @@ class Notebook:
 
     def parameters(self, run: str, overrides: Mapping[str, Any] | None = None) -> NotebookParameters:
         """The checked parameters of a run: defaults < run < overrides. Raises BadValue."""
-        merged = {**self.description.defaults, **self.run(run).parameters, **(overrides or {})}
-        checked: NotebookParameters = studies.get(self.name).Parameters.check(merged)
-        return checked
+        model: type[NotebookParameters] = studies.get(self.name).Parameters
+        given = dict(overrides or {})
+        return model.check(model.inherited({**self.description.defaults, **self.run(run).parameters}, given) | given)
 
     def trials(self, parameters: NotebookParameters) -> list[Trial]:
         found: list[Trial] = studies.get(self.name).trials(parameters)

@@ -128,6 +128,7 @@ def plan(
     choose("edge", edge, EDGES)
     choose("coupled", coupled, COUPLED)
     _check_estimate(bins, pooling, range)
+    require(isinstance(images, Tensor), "images", type(images).__name__, "a Tensor (m, c, h, w)")
     require(images.dim() == 4 and len(images) > 0, "images.shape", tuple(images.shape), "(m, c, h, w), m at least 1")
     convolutions = features.convolutions(model)
     groups = cutting.coupled_layers(model, images[:1])
@@ -315,7 +316,8 @@ def _reach(
         return 1 - macs(keep) / whole, taus, keep
 
     best = removed(0.0)
-    require(best[0] >= target, "target", target, f"at most {best[0]:.3f} for this network, its coupled layers included")
+    most = math.floor(1e4 * best[0]) / 1e4
+    require(best[0] >= target, "target", target, f"at most {most} for this network, its coupled layers included")
     low, high = 0.0, 1.0
     while high - low > 1e-4:  # finer than the similarities, which move in steps of 1 / (images x bits)
         middle = (low + high) / 2
@@ -323,6 +325,8 @@ def _reach(
         best = min(best, seen, key=lambda found: abs(found[0] - target))
         low, high = (middle, high) if seen[0] > target else (low, middle)
     share, taus, keep = best
+    near = f"near a share that some threshold removes; the nearest is {share:.3f}. Do the images differ from each other?"
+    require(abs(share - target) <= 0.1, "target", target, near)
     described = {"tau": next(iter(taus.values()))} if thresholds == "global" else {"taus": taus}
     return keep, {**described, "removed": share}
 

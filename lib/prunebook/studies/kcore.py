@@ -1,6 +1,6 @@
 """Entropy-guided k-core pruning: what its notebook can be asked for, and the trials that this takes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import product
 from typing import Any, Literal, NamedTuple
 
@@ -30,6 +30,7 @@ VARIANTS: dict[str, dict[str, Any]] = {  # other readings of what the paper leav
     "score: random": {"score": "random"},
 }
 USUAL_TAUS = (0.6, 0.65, 0.7)  # for the pictures of a run that has targets instead
+EXPERIMENTS = ("sample_sizes", "learning_rates", "selections", "halves", "importance")  # on architectures of the run
 BY_ARCH = ("options", "weights", "finetune", "sample_sizes", "learning_rates", "halves", "layer")
 
 
@@ -81,7 +82,7 @@ class Parameters(NotebookParameters):
     selections: list[str] = Field([], description="architectures to compare k-core, entropy, and both on (Figure 5)")
     halves: dict[str, list[float]] = Field({}, description="taus to keep highest or lowest entropy at (Figure 3, left)")
     importance: list[str] = Field([], description="architectures whose filters are compared with Grad-CAM (Figure 3, right)")
-    variants: list[str] = Field([], description=f"other readings of the method to try: {', '.join(VARIANTS)}")
+    variants: list[str] = Field([], description=f"other readings to try: {'; '.join(map(repr, VARIANTS))}")
     criterion: list[str] = Field([], description="architectures to count, and to time the decision on (Table 1)")
     experiment_tau: float = Field(0.7, ge=0, le=1, description="of sample_sizes, learning_rates and selections")
     layer: dict[str, str] = Field({}, description="layer of the pictures by architecture; default: the widest")
@@ -91,6 +92,13 @@ class Parameters(NotebookParameters):
         "dataset", "arch", "taus", "targets", "scores", "finetune_scores", "selections", "importance", "variants",
         "criterion", "tables", mode="before",
     )(_listed)  # fmt: skip
+
+    @field_validator("variants", mode="before")
+    @classmethod
+    def _unquoted(cls, value: Any) -> Any:
+        """In YAML a name such as `hash: ImageHash` without quotes is a mapping; it means the name."""
+        pairs = [dict(one) if isinstance(one, Mapping) and len(one) == 1 else one for one in _listed(value)]
+        return [f"{next(iter(one))}: {next(iter(one.values()))}" if isinstance(one, dict) else one for one in pairs]
 
     @field_validator("dataset")
     @classmethod
@@ -139,7 +147,7 @@ class Parameters(NotebookParameters):
             for arch in getattr(self, name):
                 if arch not in models.names():
                     raise BadValue(f"{name} names {arch!r}, which is no architecture{nearest(arch, models.names())}")
-        for name in ("sample_sizes", "learning_rates", "selections", "halves", "importance"):
+        for name in EXPERIMENTS:
             for arch in getattr(self, name):
                 require(arch in self.arch, name, arch, f"an architecture of this run: {', '.join(self.arch)}")
         for arch, epochs in self.finetune.items():
@@ -162,6 +170,18 @@ class Parameters(NotebookParameters):
         for arch in dict.fromkeys([*self.arch, *self.criterion]):
             models.check(arch, self.options.get(arch, {}))
         return self
+
+    @classmethod
+    def inherited(cls, run: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+        """With other architectures, the run's experiments on its own ones are left out."""
+        kept = dict(run)
+        for name in EXPERIMENTS if "arch" in given else ():
+            chosen = _listed(given["arch"])
+            if isinstance(kept.get(name), dict):
+                kept[name] = {arch: value for arch, value in kept[name].items() if arch in chosen}
+            elif name in kept:
+                kept[name] = [arch for arch in _listed(kept[name]) if arch in chosen]
+        return kept
 
     @property
     def compares_scores(self) -> bool:

@@ -28,6 +28,11 @@ class NotebookParameters(BaseModel):
             raise BadValue(sentence(fault, cls)) from None
 
     @classmethod
+    def inherited(cls, run: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+        """What of a run's own parameters still makes sense beside those `given` in their place: by default, all."""
+        return dict(run)
+
+    @classmethod
     def of_notebook(cls, namespace: Mapping[str, Any]) -> Self:
         """From a notebook's globals().
 
