@@ -58,22 +58,24 @@ def prunable_layers(model: nn.Module) -> dict[str, nn.Module]:
     return {name: module for name, module in model.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)}
 
 
-def coupled_layers(model: nn.Module, example_inputs: Tensor) -> list[list[str]]:
+def coupled_layers(model: nn.Module, example_inputs: Tensor, linear: bool = False) -> list[list[str]]:
     """The convolutions of a network, grouped: those of one group have to lose the same output channels.
 
     A group of one is free to decide for itself. A residual stage is one group of several: whatever writes into the same
-    sum. Layers that produce the network's output are left out, since their width is given. In order of execution.
+    sum. Layers that produce the network's output are left out, since their width is given. In order of execution. With
+    `linear`, linear layers are grouped in the same way.
     """
+    kinds = (nn.Conv2d, nn.Linear) if linear else (nn.Conv2d,)
     graph, work = _dependency_graph(model, example_inputs)
     names = {module: name for name, module in work.named_modules()}
-    order = {name: position for position, name in enumerate(_order_of_execution(work, example_inputs))}
+    order = {name: position for position, name in enumerate(_order_of_execution(work, example_inputs, kinds))}
     groups: list[list[str]] = []
     seen: set[str] = set()
     for name, module in work.named_modules():
-        if not isinstance(module, nn.Conv2d) or name in seen or name not in order:
+        if not isinstance(module, kinds) or name in seen or name not in order:
             continue
         members, is_output = _group(graph, module)
-        group = sorted((names[m] for m in members if isinstance(m, nn.Conv2d)), key=order.__getitem__)
+        group = sorted((names[m] for m in members if isinstance(m, kinds)), key=order.__getitem__)
         seen.update(group)
         if not is_output:
             groups.append(group)
@@ -229,13 +231,13 @@ def _group(graph: Any, module: nn.Module) -> tuple[list[nn.Module], bool]:
 
 
 @torch.no_grad()
-def _order_of_execution(model: nn.Module, example_inputs: Tensor) -> list[str]:
+def _order_of_execution(model: nn.Module, example_inputs: Tensor, kinds: tuple[type[nn.Module], ...]) -> list[str]:
     order: list[str] = []
 
     def hook(name: str) -> Any:
         return lambda module, inputs, output: order.append(name) if name not in order else None
 
-    handles = [m.register_forward_hook(hook(name)) for name, m in model.named_modules() if isinstance(m, nn.Conv2d)]
+    handles = [m.register_forward_hook(hook(name)) for name, m in model.named_modules() if isinstance(m, kinds)]
     model(example_inputs)
     for handle in handles:
         handle.remove()
