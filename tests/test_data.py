@@ -289,7 +289,7 @@ def whole(n: int) -> slice:
 
 def augmented(split: data.Split | data.FolderSplit, batches: list[torch.Tensor], part=whole, **options) -> torch.Tensor:
     generator = torch.Generator().manual_seed(5)
-    return torch.cat(list(split.read_augmented(batches, generator, options.get("flip", True), part)))
+    return torch.cat(list(split.read_augmented(batches, generator, data.Augmentation(flip=options.get("flip", True)), part)))
 
 
 def test_photographs_for_evaluation_are_those_of_torchvisions_recipe(tmp_path: Path) -> None:

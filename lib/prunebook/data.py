@@ -42,6 +42,19 @@ CHECKPOINT_FILES = (
 )
 
 
+class Augmentation(NamedTuple):
+    """How images are changed for training.
+
+    They are cropped at a random place after padding `pad` zero pixels on each side, half of them mirrored if `flip`, then
+    turned by a random angle of up to `rotate` degrees either way. Photographs in a folder: a random part instead of the
+    padding.
+    """
+
+    pad: int = 4
+    flip: bool = True
+    rotate: float = 0.0
+
+
 _Job = tuple[Path, Callable[[Image.Image, int], Image.Image]]  # a file, and how its image becomes a square of a size
 
 
@@ -67,7 +80,7 @@ class Split:
             yield self.images[chosen.to(self.images.device)]
 
     def read_augmented(
-        self, batches: Iterable[Tensor], generator: torch.Generator, flip: bool, part: Callable[[int], slice]
+        self, batches: Iterable[Tensor], generator: torch.Generator, how: Augmentation, part: Callable[[int], slice]
     ) -> Iterator[Tensor]:
         """Of each batch of numbers, the images `part(len(batch))`, changed as for training by `augment`.
 
@@ -75,7 +88,7 @@ class Split:
         """
         for chosen in batches:
             images = self.images[chosen.to(self.images.device)]
-            yield augment(images, generator, flip=flip)[part(len(chosen))]
+            yield augment(images, generator, *how)[part(len(chosen))]
 
     def content(self) -> Iterator[bytes | memoryview]:
         """All that the split is, for a digest."""
@@ -118,9 +131,9 @@ class FolderSplit:
         return self._stream([(name, _centre) for name in self._files(chosen)] for chosen in batches)
 
     def read_augmented(
-        self, batches: Iterable[Tensor], generator: torch.Generator, flip: bool, part: Callable[[int], slice]
+        self, batches: Iterable[Tensor], generator: torch.Generator, how: Augmentation, part: Callable[[int], slice]
     ) -> Iterator[Tensor]:
-        """Of each batch of numbers, the images `part(len(batch))`, changed as for training; half of them mirrored if `flip`.
+        """Of each batch of numbers, the images `part(len(batch))`, changed as for training.
 
         Each image has a random seed of its own, so that it does not matter which process and which thread reads it.
         """
@@ -130,7 +143,7 @@ class FolderSplit:
                 seeds = torch.randint(2**62, (len(chosen),), generator=generator, device=generator.device)
                 mine = part(len(chosen))
                 pairs = zip(self._files(chosen[mine]), seeds[mine].tolist(), strict=True)
-                yield [(file, partial(_random_part, seed=seed, flip=flip)) for file, seed in pairs]
+                yield [(file, partial(_random_part, seed=seed, how=how)) for file, seed in pairs]
 
         return self._stream(jobs())
 
@@ -325,20 +338,37 @@ def download(name: str, root: str | Path | None = None) -> None:
     print(f"{name} is in {target}")
 
 
-def augment(images: Tensor, generator: torch.Generator, pad: int = 4, flip: bool = True) -> Tensor:
-    """Crop every image at a random place after padding `pad` zero pixels on each side; mirror half of them if `flip`.
+def augment(images: Tensor, generator: torch.Generator, pad: int = 4, flip: bool = True, rotate: float = 0.0) -> Tensor:
+    """Change every image at random, as `Augmentation` says.
 
-    `images` uint8 (n, c, h, w) -> the same shape; `generator` must be on the images' device.
+    `images` uint8 (n, c, h, w) -> the same shape; `generator` must be on the images' device. What a rotation leaves empty
+    is zero; in between pixels it is bilinear.
     """
     n, _, height, width = images.shape
     device = images.device
-    windows = F.pad(images, (pad, pad, pad, pad)).unfold(2, height, 1).unfold(3, width, 1)
-    top, left = torch.randint(2 * pad + 1, (2, n), generator=generator, device=device)
-    cropped = windows[torch.arange(n, device=device), :, top, left]
-    if not flip:
-        return cropped
-    mirrored = torch.rand(n, 1, 1, 1, generator=generator, device=device) < 0.5
-    return torch.where(mirrored, cropped.flip(3), cropped)
+    changed = images
+    if pad:
+        windows = F.pad(images, (pad, pad, pad, pad)).unfold(2, height, 1).unfold(3, width, 1)
+        top, left = torch.randint(2 * pad + 1, (2, n), generator=generator, device=device)
+        changed = windows[torch.arange(n, device=device), :, top, left]
+    if flip:
+        mirrored = torch.rand(n, 1, 1, 1, generator=generator, device=device) < 0.5
+        changed = torch.where(mirrored, changed.flip(3), changed)
+    if rotate:
+        angles = (2 * torch.rand(n, generator=generator, device=device) - 1) * math.radians(rotate)
+        changed = _turned(changed, angles)
+    return changed
+
+
+def _turned(images: Tensor, angles: Tensor) -> Tensor:
+    """uint8 (n, c, h, w), each turned by its angle (n,) in radians about its centre."""
+    height, width = images.shape[2:]
+    cos, sin, zero = angles.cos(), angles.sin(), torch.zeros_like(angles)
+    # Coordinates reach from -1 to 1 over either side, so a side's share of the other enters where they differ.
+    rows = [torch.stack([cos, -sin * height / width, zero], 1), torch.stack([sin * width / height, cos, zero], 1)]
+    grid = F.affine_grid(torch.stack(rows, 1), list(images.shape), align_corners=False)
+    turned = F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return turned.round_().clamp_(0, 255).to(torch.uint8)
 
 
 def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
@@ -364,7 +394,7 @@ def draw_augmented(split: Split | FolderSplit, n: int, seed: int, flip: bool = T
     """The images that `draw` gives, changed as for training; `flip` is that of the dataset."""
     chosen = _drawn(split, n, seed)
     generator = torch.Generator(split.labels.device).manual_seed(seed)
-    (images,) = split.read_augmented([chosen], generator, flip, lambda size: slice(0, size))
+    (images,) = split.read_augmented([chosen], generator, Augmentation(flip=flip), lambda size: slice(0, size))
     return images
 
 
@@ -512,12 +542,15 @@ def _centre(image: Image.Image, size: int) -> Image.Image:
     return functional.center_crop(functional.resize(image, round(size * 256 / 224)), [size, size])
 
 
-def _random_part(image: Image.Image, size: int, seed: int, flip: bool) -> Image.Image:
+def _random_part(image: Image.Image, size: int, seed: int, how: Augmentation) -> Image.Image:
     from torchvision.transforms import functional
 
     generator = np.random.default_rng(seed)
     part = functional.resized_crop(image, *_random_box(image.width, image.height, generator), [size, size])
-    return functional.hflip(part) if flip and generator.random() < 0.5 else part
+    part = functional.hflip(part) if how.flip and generator.random() < 0.5 else part
+    if how.rotate:
+        part = part.rotate(generator.uniform(-how.rotate, how.rotate), Image.Resampling.BILINEAR)
+    return part
 
 
 def _random_box(width: int, height: int, generator: np.random.Generator) -> tuple[int, int, int, int]:

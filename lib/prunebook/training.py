@@ -1,4 +1,4 @@
-"""The one place that trains: stochastic gradient descent on uint8 images, in one process or together with others.
+"""The one place that trains: SGD or Adam on uint8 images, in one process or together with others.
 
 Several processes (see `distributed`) take their shares of the same batches. But for rounding, and for batch norm, which
 sees only the images of its own process, the result is that of one process.
@@ -7,6 +7,7 @@ sees only the images of its own process, the result is that of one process.
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -14,13 +15,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from prunebook import data, distributed
-from prunebook.data import FolderSplit, Split
+from prunebook.data import Augmentation, FolderSplit, Split
 from prunebook.errors import choose, require
 from prunebook.measure import f1
 from prunebook.models import in_mode
 
 SCHEDULES = ("cosine", "step", "one-cycle", "constant")
+OPTIMIZERS = ("sgd", "adam")
+TRAINABLE = ("all", "head", "linear")
 PRECISIONS = ("fp32", "bf16")
+AUGMENTATION = Augmentation()  # random crops and mirroring
 WARM_UP = 0.3  # share of the steps in which a one-cycle schedule rises, from lr / 25
 
 History = list[dict[str, float]]
@@ -51,17 +55,20 @@ def fit(
     batch_size: int = 128,
     schedule: str = "cosine",
     step_every: int | None = None,
+    optimizer: str = "sgd",
     momentum: float = 0.9,
     nesterov: bool = False,
     weight_decay: float = 5e-4,
+    trainable: str = "all",
     seed: int = 0,
     augment: bool = True,
-    flip: bool = True,
+    augmentation: Augmentation = AUGMENTATION,
     precision: str | None = None,
+    regularise: Callable[[], object] | None = None,
     on_epoch: Callable[[int, int, dict[str, float]], object] | None = None,
     on_step: Callable[[int, int], object] | None = None,
 ) -> History:
-    """Train `model` in place with SGD and cross-entropy, on the device where it and the splits are.
+    """Train `model` in place with cross-entropy, on the device where it and the splits are.
 
     Parameters
     ----------
@@ -71,9 +78,12 @@ def fit(
         "constant" stays.
     batch_size: of all processes together. The last batch of an epoch is smaller, and left out where it has less than two
         images for each process (batch norm).
+    optimizer: "sgd" with `momentum`, or "adam", which has none; `weight_decay` is added to the gradient (L2) by both.
+    trainable: "all" weights; "head", the last linear layer only; "linear", all linear layers. What is not trained stays
+        in evaluation mode, so that its batch norm's statistics stay too.
     seed: of the order of the images and of their augmentation. On the CPU, equal seeds give equal weights to the bit.
-    augment, flip: random crops of the image padded by 4 pixels, for photographs in a folder random parts of the image
-        (see `FolderSplit`), and random mirroring with them.
+    augment, augmentation: whether and how the images are changed, see `Augmentation` and `FolderSplit`.
+    regularise: called after every backward pass, before the step; it may add to the gradients of `model`.
     precision: "fp32", or "bf16" for autocast; by default bf16 on CUDA and fp32 elsewhere.
     on_epoch: called as (epoch from 1, epochs, metrics) with the entry of the history, `on_step` as (done, all steps).
 
@@ -84,32 +94,40 @@ def fit(
     Raises BadValue for bad arguments, RuntimeError where the loss is not finite after an epoch.
     """
     _check(epochs, lr, batch_size, schedule, step_every, momentum, weight_decay, seed, len(train))
+    choose("optimizer", optimizer, OPTIMIZERS)
     device = train.labels.device
     precision = _precision(precision, device)
     generator = torch.Generator(device).manual_seed(seed)
-    optimizer = torch.optim.SGD(model.parameters(), lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay)
+    trained = _trained(model, trainable)
+    weights = [parameter for module in trained for parameter in module.parameters()]
+    descent: torch.optim.Optimizer
+    if optimizer == "adam":
+        descent = torch.optim.Adam(weights, lr, weight_decay=weight_decay)
+    else:
+        descent = torch.optim.SGD(weights, lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay)
     per_epoch = _steps(len(train), batch_size)
     rates = [_rate(schedule, lr, step, per_epoch, epochs, step_every) for step in range(epochs * per_epoch)]
-    together = distributed.parallel(model)
     history: History = []
-    for epoch in range(epochs):
-        start = time.perf_counter()
-        order = _order(len(train), batch_size, generator)
-        batches = _batches(train, order, generator if augment else None, flip, mean, std)
-        with in_mode(model, training=True):
-            metrics = _epoch(together, optimizer, batches, rates, epoch * per_epoch, precision, on_step)
-        distributed.average_buffers(model)
-        metrics["seconds"] = time.perf_counter() - start
-        if not math.isfinite(metrics["loss"]):
-            raise RuntimeError(
-                f"training diverged: the loss is {metrics['loss']} in epoch {epoch + 1} of {epochs} with lr {lr:g}; "
-                "try a smaller lr"
-            )
-        if val is not None and len(val) > 0:
-            metrics["val_top1"] = evaluate(model, val, mean=mean, std=std).top1
-        history.append(metrics)
-        if on_epoch is not None:
-            on_epoch(epoch + 1, epochs, metrics)
+    with _only(model, weights):
+        together = distributed.parallel(model)
+        for epoch in range(epochs):
+            start = time.perf_counter()
+            order = _order(len(train), batch_size, generator)
+            batches = _batches(train, order, generator if augment else None, augmentation, mean, std)
+            with in_mode(model, training=trainable == "all"):
+                metrics = _epoch(together, descent, batches, rates, epoch * per_epoch, precision, regularise, on_step)
+            distributed.average_buffers(model)
+            metrics["seconds"] = time.perf_counter() - start
+            if not math.isfinite(metrics["loss"]):
+                raise RuntimeError(
+                    f"training diverged: the loss is {metrics['loss']} in epoch {epoch + 1} of {epochs} with lr {lr:g}; "
+                    "try a smaller lr"
+                )
+            if val is not None and len(val) > 0:
+                metrics["val_top1"] = evaluate(model, val, mean=mean, std=std).top1
+            history.append(metrics)
+            if on_epoch is not None:
+                on_epoch(epoch + 1, epochs, metrics)
     return history
 
 
@@ -173,13 +191,13 @@ def _batches(
     train: Split | FolderSplit,
     order: Sequence[Tensor],
     generator: torch.Generator | None,
-    flip: bool,
+    how: Augmentation,
     mean: Sequence[float],
     std: Sequence[float],
 ) -> Iterator[_Batch]:
     """The batches of an epoch, augmented where there is a generator to do it by."""
     shares = [chosen[distributed.share(len(chosen))] for chosen in order]
-    images = train.read_augmented(order, generator, flip, distributed.share) if generator else train.read(shares)
+    images = train.read_augmented(order, generator, how, distributed.share) if generator else train.read(shares)
     for batch, mine, chosen in zip(images, shares, order, strict=True):
         weight = len(mine) * distributed.world() / len(chosen)
         yield _Batch(data.normalise(batch, mean, std), train.labels[mine], weight)
@@ -192,6 +210,7 @@ def _epoch(
     rates: Sequence[float],
     done: int,
     precision: str,
+    regularise: Callable[[], object] | None,
     on_step: Callable[[int, int], object] | None,
 ) -> dict[str, float]:
     """One step for each batch, after `done` steps of the `len(rates)` in all; the epoch's loss, lr and train_top1."""
@@ -200,7 +219,7 @@ def _epoch(
         for group in optimizer.param_groups:
             group["lr"] = rates[step]
         # The numbers stay on the device until the epoch's end: to ask for them here would make it wait at every step.
-        loss, right = _step(model, optimizer, batch, precision)
+        loss, right = _step(model, optimizer, batch, precision, regularise)
         losses.append(loss * len(batch.labels))
         hits.append(right)
         sizes.append(len(batch.labels))
@@ -212,15 +231,46 @@ def _epoch(
     return {"loss": loss / seen, "lr": rates[step], "train_top1": 100 * right / seen}
 
 
-def _step(model: nn.Module, optimizer: torch.optim.Optimizer, batch: _Batch, precision: str) -> tuple[Tensor, Tensor]:
+def _step(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batch: _Batch,
+    precision: str,
+    regularise: Callable[[], object] | None,
+) -> tuple[Tensor, Tensor]:
     """One descent; the mean loss and the number of right answers before it, left on the device."""
     with torch.autocast(batch.inputs.device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
         logits = model(batch.inputs)
     loss = F.cross_entropy(logits.float(), batch.labels)
     optimizer.zero_grad(set_to_none=True)
     (loss * batch.weight).backward()
+    if regularise is not None:
+        regularise()
     optimizer.step()
     return loss.detach(), (logits.detach().argmax(1) == batch.labels).sum()
+
+
+def _trained(model: nn.Module, trainable: str) -> list[nn.Module]:
+    """The modules whose parameters are trained: see `fit`."""
+    if choose("trainable", trainable, TRAINABLE) == "all":
+        return [model]
+    linear: list[nn.Module] = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    require(bool(linear), "trainable", trainable, "'all' for a network without a linear layer")
+    return linear[-1:] if trainable == "head" else linear
+
+
+@contextmanager
+def _only(model: nn.Module, weights: Sequence[nn.Parameter]) -> Iterator[None]:
+    """No gradients for any other parameter; afterwards each has or has not as before."""
+    before = {parameter: parameter.requires_grad for parameter in model.parameters()}
+    model.requires_grad_(False)
+    for parameter in weights:
+        parameter.requires_grad_(before[parameter])
+    try:
+        yield
+    finally:
+        for parameter, wanted in before.items():
+            parameter.requires_grad_(wanted)
 
 
 def _equal_share(n: int) -> Tensor:

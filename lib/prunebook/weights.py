@@ -15,9 +15,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from prunebook import files, models, paths
-from prunebook.errors import BadValue, MissingData, require
+from prunebook.errors import BadValue, MissingData, choose, require
 
 FORMAT = 1
+TORCHVISION = {"resnet50": "resnet50", "vgg16": "vgg16_bn", "vgg19": "vgg19_bn"}  # our names, and torchvision's
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,29 @@ def find(name: str) -> Path:
     if expected and not sha256(path).startswith(expected[1]):
         raise BadValue(f"{path} is damaged: its SHA-256 does not begin with {expected[1]}; delete it and get it again")
     return path
+
+
+def from_torchvision(arch: str, name: str) -> Path:
+    """The file of torchvision's weights `name` (such as "DEFAULT" or "IMAGENET1K_V2") for an architecture of ours.
+
+    It is downloaded to the folder of `find`, checked against the hash in its name, unless it is there already; nothing
+    else in this project calls this without being told to. Raises BadValue for an architecture or weights that torchvision
+    does not have, and where the download fails.
+    """
+    from torchvision import models as zoo  # here, because importing it takes a second
+
+    theirs = TORCHVISION[choose("arch", arch, TORCHVISION)]
+    known = zoo.get_model_weights(theirs)
+    url = known[choose("weights", name, known.__members__)].url
+    file = url.rsplit("/", 1)[1]
+    folder = paths.weights_root()
+    if not (folder / file).is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            files.write(folder / file, lambda part: torch.hub.download_url_to_file(url, str(part)))
+        except OSError as fault:
+            raise BadValue(f"{url} could not be downloaded to {folder}: {' '.join(str(fault).split())}") from None
+    return find(file)
 
 
 def sha256(path: str | Path) -> str:

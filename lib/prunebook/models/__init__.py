@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from prunebook.errors import BadValue, choose, nearest, require
-from prunebook.models import densenet, resnet, resnet50, vgg
+from prunebook.models import densenet, dice_cnn, resnet, resnet50, vgg
 
 _REGISTRY: dict[str, Callable[..., nn.Module]] = {
     "resnet20": resnet.resnet20,
@@ -23,7 +23,9 @@ _REGISTRY: dict[str, Callable[..., nn.Module]] = {
     "resnet110": resnet.resnet110,
     "resnet50": resnet50.resnet50,
     "vgg16": vgg.vgg16,
+    "vgg19": vgg.vgg19,
     "densenet40": densenet.densenet40,
+    "dice_cnn": dice_cnn.dice_cnn,
 }
 
 

@@ -1,16 +1,19 @@
-"""VGG-16 for small images: Simonyan and Zisserman (2015), configuration D, with batch norm and a small head.
+"""VGG-16 and VGG-19 for small images: Simonyan and Zisserman (2015), with batch norm and a small head.
 
-The thirteen convolutions keep their bias: only so do the parameters agree with Table 1 of the k-core paper
-(14.99 M for 10 classes, 15.04 M for 100).
+The convolutions keep their bias: only so do VGG-16's parameters agree with Table 1 of the k-core paper (14.99 M for 10
+classes, 15.04 M for 100). They are named as torchvision's vgg16_bn and vgg19_bn are, so that weights for those load.
 """
+
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from prunebook.errors import require
 
-# The channels of each group of convolutions; a 2x2 max-pool follows every group.
-GROUPS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+# The channels of each group of convolutions, configurations D and E of the paper; a 2x2 max-pool follows every group.
+GROUPS_16 = ((64,) * 2, (128,) * 2, (256,) * 3, (512,) * 3, (512,) * 3)
+GROUPS_19 = ((64,) * 2, (128,) * 2, (256,) * 4, (512,) * 4, (512,) * 4)
 
 
 class VGG(nn.Module):
@@ -22,12 +25,14 @@ class VGG(nn.Module):
     and zero bias, linear layers keep PyTorch's default.
     """
 
-    def __init__(self, num_classes: int, in_channels: int, hidden: bool, width: float) -> None:
+    def __init__(
+        self, groups: Sequence[Sequence[int]], num_classes: int, in_channels: int, hidden: bool, width: float
+    ) -> None:
         require(isinstance(hidden, bool), "hidden", hidden, "True or False")
         require(isinstance(width, int | float) and width > 0, "width", width, "a number above 0")
         super().__init__()
         layers: list[nn.Module] = []
-        for group in GROUPS:
+        for group in groups:
             for wanted in group:
                 channels = max(1, round(wanted * width))
                 layers += [nn.Conv2d(in_channels, channels, 3, padding=1), nn.BatchNorm2d(channels), nn.ReLU()]
@@ -54,4 +59,9 @@ def _classifier(channels: int, num_classes: int, hidden: bool) -> nn.Sequential:
 
 def vgg16(num_classes: int = 10, in_channels: int = 3, *, hidden: bool = True, width: float = 1.0) -> VGG:
     """VGG-16: 13 convolutions; 14.99 M parameters with the hidden layer in the classifier, 14.73 M without."""
-    return VGG(num_classes, in_channels, hidden, width)
+    return VGG(GROUPS_16, num_classes, in_channels, hidden, width)
+
+
+def vgg19(num_classes: int = 10, in_channels: int = 3, *, hidden: bool = True, width: float = 1.0) -> VGG:
+    """VGG-19: 16 convolutions; 20.30 M parameters with the hidden layer in the classifier, 20.04 M without."""
+    return VGG(GROUPS_19, num_classes, in_channels, hidden, width)

@@ -23,27 +23,36 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and deviation 
 
 
 class Fit(Parameters):
-    """How a network is trained or fine-tuned with SGD. Defaults: the paper's fine-tuning, but for length and schedule."""
+    """How a network is trained or fine-tuned. Defaults: the k-core paper's fine-tuning, but for length and schedule."""
 
     epochs: int = Field(ge=1)
     lr: float = Field(0.01, gt=0)
     batch_size: int = Field(256, ge=2)
     schedule: Literal["cosine", "step", "one-cycle", "constant"] = "cosine"
     step_every: int | None = Field(None, ge=1)
-    momentum: float = Field(0.9, ge=0, lt=1)
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
     weight_decay: float = Field(5e-4, ge=0)
+    trainable: Literal["all", "head", "linear"] = "all"
     augment: bool = True
+    pad: int = Field(4, ge=0, description="pixels of padding for random crops")
+    rotate: float = Field(0.0, ge=0, le=180, description="degrees of random rotation, either way")
     seed: int = Seed
 
 
 class Baseline(Parameters):
-    """A network before pruning: trained here by `fit`, or with `weights` that others trained."""
+    """A network before pruning: trained here by `fit`, or with `weights` that others trained.
+
+    With `pretrained`, `fit` starts from a file's weights, or torchvision's, wherever name and shape agree: for another
+    number of classes all but the last layer (transfer learning).
+    """
 
     dataset: str = "digits"
     size: int | None = Field(None, ge=1)
     arch: str = "resnet20"
     options: dict[str, Any] = Field({})
     weights: str | None = None
+    pretrained: str | None = Field(None, description="file of weights to start from, or torchvision:NAME, such as DEFAULT")
     fit: Fit | None = None
     normalise: Literal["dataset", "imagenet"] = "dataset"
 
@@ -62,6 +71,7 @@ class Baseline(Parameters):
     @model_validator(mode="after")
     def _one_source(self) -> "Baseline":
         require((self.weights is None) != (self.fit is None), "weights", self.weights, "given exactly where fit is not")
+        require(self.pretrained is None or self.fit is not None, "pretrained", self.pretrained, "given only with fit")
         return self
 
     def describe(self) -> str:
@@ -163,13 +173,13 @@ def baseline(p: Baseline, context: Context) -> dict[str, Any]:
     else:
         assert p.fit is not None
         model = models.build(p.arch, dataset.num_classes, dataset.in_channels, seed=p.fit.seed, **p.options)
+        file = _start(model, p.arch, p.pretrained) if p.pretrained else {}
         model = model.to(context.device)
         with context.timed("fit"):
             history = fit(model, dataset, p.fit, (mean, std), context)
         path = context.checkpoint(Trial("baseline", p.model_dump(mode="json")))
         if distributed.is_main():
             weights.save(model, path, task="baseline", parameters=p.model_dump(mode="json"))
-        file = {}
     with context.timed("evaluate"):
         test = training.evaluate(model, dataset.test, mean=mean, std=std)
     return {
@@ -179,6 +189,17 @@ def baseline(p: Baseline, context: Context) -> dict[str, Any]:
         "test": scores(test, dataset),
         "history": history,
     }
+
+
+def _start(model: nn.Module, arch: str, pretrained: str) -> dict[str, Any]:
+    """Copy what fits of the pretrained weights into `model`; the file, and how many tensors fitted."""
+    if pretrained.startswith("torchvision:"):
+        path = weights.from_torchvision(arch, pretrained.removeprefix("torchvision:"))
+    else:
+        path = weights.find(pretrained)
+    report = weights.load_into(model, path, strict=False)
+    require(len(report.matched) > 0, "pretrained", pretrained, f"a file that fits {arch} at least in part")
+    return {"file": pretrained, "sha256": weights.sha256(path), "fit": str(report)}
 
 
 def _needs_baseline(p: Prune | Layer | Importance) -> list[Trial]:
@@ -319,7 +340,13 @@ def load_network(p: Baseline, dataset: data.Dataset, context: Context) -> nn.Mod
 
 
 def fit(
-    model: nn.Module, dataset: data.Dataset, p: Fit, normal: tuple, context: Context, on_test: bool = False
+    model: nn.Module,
+    dataset: data.Dataset,
+    p: Fit,
+    normal: tuple,
+    context: Context,
+    on_test: bool = False,
+    regularise: Callable[[], object] | None = None,
 ) -> list[dict[str, float]]:
     """Train; per epoch the loss and accuracies, with the test split's where `on_test` (for reporting, not for choosing)."""
     mean, std = normal
@@ -334,8 +361,11 @@ def fit(
 
     training.fit(
         model, dataset.train, dataset.val, mean=mean, std=std, epochs=p.epochs, lr=p.lr, batch_size=p.batch_size,
-        schedule=p.schedule, step_every=p.step_every, momentum=p.momentum, weight_decay=p.weight_decay, seed=p.seed,
-        augment=p.augment, flip=dataset.flip, on_epoch=note, on_step=_steps(context, p.epochs),
+        schedule=p.schedule, step_every=p.step_every, optimizer=p.optimizer, momentum=p.momentum,
+        weight_decay=p.weight_decay,
+        trainable=p.trainable, seed=p.seed, augment=p.augment,
+        augmentation=data.Augmentation(p.pad, dataset.flip, p.rotate),
+        regularise=regularise, on_epoch=note, on_step=_steps(context, p.epochs),
     )  # fmt: skip
     return history
 
