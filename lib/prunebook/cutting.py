@@ -58,12 +58,20 @@ def prunable_layers(model: nn.Module) -> dict[str, nn.Module]:
     return {name: module for name, module in model.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)}
 
 
+def is_depthwise(layer: nn.Module) -> bool:
+    """Whether `layer` is a convolution that filters each channel by itself: it can only lose what it reads."""
+    return isinstance(layer, nn.Conv2d) and layer.groups == layer.in_channels == layer.out_channels > 1
+
+
 def coupled_layers(model: nn.Module, example_inputs: Tensor, linear: bool = False) -> list[list[str]]:
     """The convolutions of a network, grouped: those of one group have to lose the same output channels.
 
     A group of one is free to decide for itself. A residual stage is one group of several: whatever writes into the same
-    sum. Layers that produce the network's output are left out, since their width is given. In order of execution. With
+    sum, or a convolution and the depthwise one behind it. Layers that produce the network's output are left out, since
+    their width is given, and so are depthwise ones that read the input or a concatenation. In order of execution. With
     `linear`, linear layers are grouped in the same way.
+
+    Raises BadValue for a convolution in groups of several channels.
     """
     kinds = (nn.Conv2d, nn.Linear) if linear else (nn.Conv2d,)
     graph, work = _dependency_graph(model, example_inputs)
@@ -77,7 +85,7 @@ def coupled_layers(model: nn.Module, example_inputs: Tensor, linear: bool = Fals
         members, is_output = _group(graph, module)
         group = sorted((names[m] for m in members if isinstance(m, kinds)), key=order.__getitem__)
         seen.update(group)
-        if not is_output:
+        if not is_output and not all(is_depthwise(member) for member in members):
             groups.append(group)
     return sorted(groups, key=lambda group: order[group[0]])
 
@@ -86,7 +94,8 @@ def cut(model: nn.Module, keep: Mapping[str, Sequence[int]], example_inputs: Ten
     """A copy of `model` in which each layer named in `keep` has only those output channels, in this order.
 
     Layers coupled to a named one follow it. Raises BadValue if a layer or channel does not exist, if nothing would be
-    left of a layer, if two coupled layers are given different channels, or if a layer makes the network's output.
+    left of a layer, if two coupled layers are given different channels, if a layer makes the network's output, or if one
+    is or is read by a convolution in groups of several channels.
     """
     layers = prunable_layers(model)
     for name, kept in keep.items():
@@ -117,9 +126,16 @@ def cut(model: nn.Module, keep: Mapping[str, Sequence[int]], example_inputs: Ten
     for (_, parameter), (_, original) in zip(work.named_parameters(), model.named_parameters(), strict=True):
         parameter.requires_grad_(original.requires_grad)
         parameter.grad = None
+        if _is_channels_last(original):
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     for module, as_it_was in zip(work.modules(), model.modules(), strict=True):
         module.training = as_it_was.training
     return work
+
+
+def _is_channels_last(tensor: Tensor) -> bool:
+    """Whether a convolution's weights lie in memory channel by channel for each place; the cut must not change that."""
+    return tensor.dim() == 4 and not tensor.is_contiguous() and tensor.is_contiguous(memory_format=torch.channels_last)
 
 
 def macs_if_kept(
@@ -168,8 +184,7 @@ def macs_if_kept(
 
 def _inputs(layer: nn.Module) -> int:
     if isinstance(layer, nn.Conv2d):
-        require(layer.groups == 1, "groups", layer.groups, "1: grouped convolutions cannot be counted without cutting")
-        return layer.in_channels
+        return layer.in_channels  # of which a depthwise one reads a single one for each output, whatever else is cut
     assert isinstance(layer, nn.Linear)
     return layer.in_features
 
@@ -205,8 +220,19 @@ def _dependency_graph(model: nn.Module, example_inputs: Tensor) -> tuple[Any, nn
 
 
 def _out_group(graph: Any, module: nn.Module, channels: Sequence[int]) -> Any:
+    """What goes with these output channels of `module`. BadValue for convolutions in groups of several channels.
+
+    Such groups stay of equal size only if each loses as many channels, which no method here sees to.
+    """
     prune = tp.prune_conv_out_channels if isinstance(module, nn.Conv2d) else tp.prune_linear_out_channels
-    return graph.get_pruning_group(module, prune, list(channels))
+    group = graph.get_pruning_group(module, prune, list(channels))
+    for item in group:
+        target = item.dep.target
+        if isinstance(target.module, nn.Conv2d) and target.module.groups > 1 and not is_depthwise(target.module):
+            name = target.name.split(" ")[0]
+            allowed = "1, or the number of its inputs and outputs alike: others cannot be cut"
+            raise BadValue(f"the number of groups of layer {name!r} is {target.module.groups}, but must be {allowed}")
+    return group
 
 
 def _group(graph: Any, module: nn.Module) -> tuple[list[nn.Module], bool]:
@@ -224,6 +250,7 @@ def _group(graph: Any, module: nn.Module) -> tuple[list[nn.Module], bool]:
         if graph.is_out_channel_pruning_fn(item.dep.handler):
             # In whatever order they are listed; through a concatenation the numbers would be shifted instead.
             same = sorted(zip(item.idxs, item.root_idxs, strict=True)) == [(c, c) for c in everything]
+            same = same and width(target) == len(everything)
             members += [target] if same else []
         else:
             taken_in = True

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeGuard
 
 from prunebook.errors import BadValue, require
 
@@ -9,8 +10,9 @@ Keep = dict[str, list[int]]  # kept channels by layer name
 
 
 def limit(width: int, ratio: float) -> int:
-    """At most so many of a layer's `width` filters go: the whole filters in `ratio` times `width`."""
-    return math.floor(ratio * width + 1e-9)  # so that .29 of 100 is 29, which floating point makes 28.999...
+    """At most so many of a layer's `width` filters go: the whole filters in `ratio` times `width`, but never all of them."""
+    whole = math.floor(ratio * width + 1e-9)  # so that .29 of 100 is 29, which floating point makes 28.999...
+    return min(whole, width - 1)
 
 
 def check_dial(ratio: float | None, target: float | None, of: str) -> None:
@@ -51,5 +53,5 @@ def reach(
     return best
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
