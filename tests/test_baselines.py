@@ -252,8 +252,23 @@ def assert_same(model, before):
     assert [p.requires_grad for p in model.parameters()] == [p.requires_grad for p in before.parameters()]
 
 
-def grouped():
-    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, groups=8), nn.Flatten(), nn.Linear(8 * 144, 5))
+def grouped(groups):
+    middle = nn.Conv2d(8, 8, 3, groups=groups)
+    return shaken(nn.Sequential(nn.Conv2d(3, 8, 3), middle, nn.Conv2d(8, 6, 3), nn.Flatten(), nn.Linear(600, 5)))
+
+
+def test_a_depthwise_convolution_follows_what_it_reads():
+    model = grouped(8)
+    scores = baselines.scores(model, "l1", EXAMPLE)
+    assert list(scores) == ["0", "2"]
+    total = model[0].weight.detach().abs().sum((1, 2, 3)) + model[2].weight.detach().abs().sum((0, 2, 3))
+    torch.testing.assert_close(scores["0"], total / total.mean())
+    plan = baselines.plan(model, "l1", target=0.5, example_inputs=EXAMPLE)
+    assert plan.keep["0"] == plan.keep["1"]
+    left = measure.cost(plan.apply(model, EXAMPLE), EXAMPLE).macs / measure.cost(model, EXAMPLE).macs
+    assert plan.parameters["removed"] == pytest.approx(1 - left, abs=1e-12)
+    first = nn.Sequential(nn.Conv2d(3, 3, 3, groups=3), *list(model)[:1], nn.Flatten(), nn.Linear(8 * 144, 5))
+    assert list(baselines.plan(first, "l1", 0.5, example_inputs=EXAMPLE).keep) == ["1"]
 
 
 def unnormed():
@@ -290,7 +305,7 @@ def spoilt():
         (plain, {"images": IMAGES[0]}, "images.shape is (3, 16, 16), but must be (m, c, h, w), m at least 1"),
         (plain, {"images": None}, "example_inputs are needed, since nothing says what a Sequential takes"),
         (spoilt, {}, "weight of layer '4' is 'NaN or infinite somewhere', but must be finite"),
-        (grouped, {}, "1.groups is 8, but must be 1"),
+        (lambda: grouped(2), {}, "the number of groups of layer '1' is 2, but must be 1"),
         (unnormed, {"criterion": "bn_scale"}, "needs a batch norm with scales behind layer '2', which has none"),
     ],
 )

@@ -1,9 +1,10 @@
 """The yardsticks: pruning by the importance criteria of Torch-Pruning [1]_.
 
 A criterion gives each output channel of a group of coupled layers one number, computed by Torch-Pruning's own classes
-with the settings of its CIFAR benchmark (``reproduce/main.py``): every layer of the group that loses parameters
-with a channel has a score for it, the group's is their mean, divided by its mean over the channels. The
-channels of least importance go, all at once (the benchmark does it in hundreds of small steps, scoring anew each time).
+with the settings of its CIFAR benchmark (``reproduce/main.py``): every layer of the group that loses parameters with a
+channel has a score for it (biases and depthwise convolutions have none), the group's is their mean, divided by its mean
+over the channels. The channels of least importance go, all at once; the benchmark does it in hundreds of small steps and
+scores anew before each.
 
 ==============  ===================================================================================================
 random          uniform in [0, 1)
@@ -30,7 +31,7 @@ References
 """
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -95,7 +96,8 @@ def plan(
     Returns
     -------
     PruningPlan
-        It names every convolution (with layers="all" every linear layer too), those that stay whole included.
+        It names every convolution (with layers="all" every linear layer too), those that stay whole included; but no
+        depthwise one that reads the input or a concatenation, since it has no channels of its own.
 
     Raises
     ------
@@ -118,11 +120,10 @@ def plan(
         counted = cutting.macs_if_kept(model, example, groups)
         decided, ratio, removed = reach(target, decide, counted)
         parameters |= {"target": target, "ratio": ratio, "removed": removed}
-    keep = {member: decided[leader] for leader, group in groups.items() if leader in decided for member in group}
-    widths = {name: cutting.width(layer) for name, layer in _layers(model, layers).items()}
-    return PruningPlan(
-        {name: keep.get(name, list(range(wide))) for name, wide in widths.items()}, widths, "baseline", parameters
-    )
+    keep = {member: decided[leader] for leader, group in groups.items() for member in group}
+    widths = {name: cutting.width(layer) for name, layer in _layers(model, layers, keep).items()}
+    in_order = {name: keep.get(name, list(range(wide))) for name, wide in widths.items()}
+    return PruningPlan(in_order, widths, "baseline", parameters)
 
 
 def scores(
@@ -146,8 +147,8 @@ def scores(
     Raises
     ------
     BadValue
-        An unknown criterion; weights or gradients that are not finite; a grouped convolution; "taylor" or "hessian"
-        without images or fitting labels; "bn_scale" for a group without a batch norm that has scales.
+        An unknown criterion; weights or gradients that are not finite; a convolution in groups of several channels;
+        "taylor" or "hessian" without images or fitting labels; "bn_scale" for a group without a batch norm that has scales.
     """
     _check(model, criterion, images, labels, layers, seed)
     leaders = [group[0] for group in cutting.coupled_layers(model, example_inputs, linear=layers == "all")]
@@ -329,10 +330,11 @@ def _decider(found: Mapping[str, Tensor], scope: str) -> Callable[[float], Keep]
     return uniform if scope == "uniform" else ranked_together
 
 
-def _layers(model: nn.Module, layers: str) -> dict[str, nn.Module]:
-    """The layers that a plan names."""
+def _layers(model: nn.Module, layers: str, grouped: Container[str]) -> dict[str, nn.Module]:
+    """The layers that a plan names. A depthwise convolution outside of the groups is not: it follows what it reads."""
     wanted = nn.Conv2d if layers == "conv" else (nn.Conv2d, nn.Linear)
-    return {name: layer for name, layer in cutting.prunable_layers(model).items() if isinstance(layer, wanted)}
+    found = {name: layer for name, layer in cutting.prunable_layers(model).items() if isinstance(layer, wanted)}
+    return {name: layer for name, layer in found.items() if name in grouped or not cutting.is_depthwise(layer)}
 
 
 def _example(model: nn.Module, example_inputs: Tensor | None, images: Tensor | None) -> Tensor:
@@ -368,8 +370,6 @@ def _check(model: nn.Module, criterion: str, images: Tensor | None, labels: Tens
 
 def _check_layers(model: nn.Module) -> None:
     for name, layer in model.named_modules():
-        if isinstance(layer, nn.Conv2d):
-            require(layer.groups == 1, f"{name}.groups", layer.groups, "1: grouped convolutions have no importance here")
         for kind, values in layer.named_parameters(recurse=False):
             finite = bool(torch.isfinite(values).all())
             require(finite, f"{kind} of layer {name!r}", "NaN or infinite somewhere", "finite")
