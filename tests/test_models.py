@@ -15,7 +15,7 @@ from prunebook.models.resnet import PadShortcut
 from prunebook.plan import PruningPlan
 
 IMAGE = torch.zeros(1, 3, 32, 32)
-SMALL = {"densenet40": {"growth": 4, "layers": 2}, "resnet50": {}}
+SMALL = {"densenet40": {"growth": 4, "layers": 2}, "resnet50": {}, "dice_cnn": {"width": 0.25, "hidden": 8}}
 
 
 @pytest.mark.parametrize("num_classes", [10, 100])
@@ -25,7 +25,7 @@ def test_every_model_maps_images_to_one_logit_per_class(name: str, num_classes: 
     assert model(torch.zeros(2, 3, 32, 32)).shape == (2, num_classes)
 
 
-@pytest.mark.parametrize("name", ["resnet20", "vgg16"])
+@pytest.mark.parametrize("name", ["resnet20", "vgg16", "vgg19", "dice_cnn"])
 @pytest.mark.parametrize("side", [8, 28, 64])
 def test_models_accept_other_image_sizes_and_channel_counts(name: str, side: int) -> None:
     model = models.build(name, in_channels=1, width=0.1)
@@ -81,6 +81,32 @@ def test_vgg16_without_hidden_layer_has_the_cost_of_the_sacp_paper() -> None:
     assert f"{cost(models.build('vgg16', hidden=False), IMAGE, 'thop').macs / 1e6:.2f}" == "314.31"
 
 
+PARAMETERS = [
+    ("vgg19", {}, 3, 20_304_202),
+    ("vgg19", {"hidden": False}, 3, 20_040_522),
+    ("dice_cnn", {}, 3, 357_258),
+    ("dice_cnn", {}, 1, 356_682),
+    ("resnet50", {"stem": "cifar"}, 3, 23_520_842),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "in_channels", "params"), PARAMETERS)
+def test_networks_have_as_many_parameters_as_their_layers_add_up_to(
+    name: str, options: dict[str, object], in_channels: int, params: int
+) -> None:
+    model = models.build(name, 10, in_channels, **options)
+    assert sum(parameter.numel() for parameter in model.parameters()) == params
+
+
+def test_vgg19_is_configuration_e_with_three_more_convolutions_than_vgg16() -> None:
+    def widths(name: str) -> list[int]:
+        layers = models.build(name, hidden=False).modules()
+        return [layer.out_channels for layer in layers if isinstance(layer, torch.nn.Conv2d)]
+
+    assert widths("vgg19") == [64] * 2 + [128] * 2 + [256] * 4 + [512] * 8
+    assert widths("vgg16") == [64] * 2 + [128] * 2 + [256] * 3 + [512] * 6
+
+
 def test_width_scales_the_channels_of_every_stage() -> None:
     model = models.build("resnet20", width=0.5)
     assert [model.get_parameter(f"layer{i}.0.conv1.weight").shape[0] for i in (1, 2, 3)] == [8, 16, 32]
@@ -130,7 +156,90 @@ def test_resnet50_takes_images_of_another_channel_count() -> None:
     assert model.get_parameter("conv1.weight").std().item() == pytest.approx((2 / (64 * 49)) ** 0.5, rel=0.1)
 
 
-@pytest.mark.parametrize("name", ["densenet40", "resnet50"])
+def test_resnet50_for_small_images_keeps_their_resolution_where_the_one_for_photographs_reduces_it() -> None:
+    def sides(stem: str) -> list[int]:
+        model = models.build("resnet50", seed=0, stem=stem).eval()
+        seen: list[int] = []
+        for stage in ("conv1", "layer1", "layer2", "layer3", "layer4"):
+            model.get_submodule(stage).register_forward_hook(lambda module, inputs, output: seen.append(output.shape[3]))
+        model(IMAGE)
+        return seen
+
+    assert sides("cifar") == [32, 32, 16, 8, 4]
+    assert sides("imagenet") == [16, 8, 4, 2, 1]
+
+
+def test_the_small_stem_of_resnet50_is_a_3x3_convolution_drawn_as_the_others() -> None:
+    model = models.build("resnet50", in_channels=1, seed=0, stem="cifar")
+    weight = model.get_parameter("conv1.weight")
+    assert weight.shape == (64, 1, 3, 3)
+    assert weight.std().item() == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.1)
+
+
+@pytest.mark.parametrize(("stem", "own"), [("imagenet", set()), ("cifar", {"conv1.weight"})])
+def test_all_but_head_and_small_stem_of_resnet50_can_start_from_torchvisions_weights(
+    stem: str, own: set[str], tmp_path: Path
+) -> None:
+    state = torchvision.models.resnet50(weights=None).state_dict()
+    torch.save(state, tmp_path / "resnet50.pth")
+    model = models.build("resnet50", 10, seed=0, stem=stem)
+    report = weights.load_into(model, tmp_path / "resnet50.pth", strict=False)
+    own = own | {"fc.weight", "fc.bias"}
+    assert set(report.matched) == state.keys() - own
+    assert {text.split()[0] for text in report.mismatched} == own
+    assert (report.missing, report.unexpected) == ((), ())
+    assert all(torch.equal(model.state_dict()[name], state[name]) for name in report.matched)
+
+
+@pytest.mark.parametrize("name", ["vgg16", "vgg19"])
+def test_the_convolutions_of_a_vgg_start_from_torchvisions_weights_and_its_head_does_not(name: str, tmp_path: Path) -> None:
+    with torch.device("meta"):  # names and shapes only: the head alone would be half a gigabyte
+        original = getattr(torchvision.models, f"{name}_bn")(weights=None)
+    features = original.features.to_empty(device="cpu").eval()
+    for tensor in features.state_dict().values():
+        tensor.copy_(torch.rand(tensor.shape) * 0.01 if tensor.is_floating_point() else 7)
+    filled = {key: torch.zeros(1).expand(tensor.shape) for key, tensor in original.state_dict().items() if tensor.is_meta}
+    torch.save(original.state_dict() | filled, tmp_path / "vgg.pth")
+    model = models.build(name, 10, seed=0).eval()
+    head = {key: tensor.clone() for key, tensor in model.classifier.state_dict().items()}
+    report = weights.load_into(model, tmp_path / "vgg.pth", strict=False)
+    assert set(report.matched) == {f"features.{key}" for key in features.state_dict()}
+    assert {key.split(".")[0] for key in (*report.missing, *report.unexpected, *report.mismatched)} == {"classifier"}
+    assert all(torch.equal(tensor, head[key]) for key, tensor in model.classifier.state_dict().items())
+    x = torch.rand(1, 3, 32, 32)
+    assert torch.equal(model.features(x), features(x))
+
+
+def test_the_averaging_of_dice_cnn_changes_nothing_for_images_of_32_pixels() -> None:
+    model = models.build("dice_cnn", seed=0).eval()
+    maps = model.features(torch.rand(2, 3, 32, 32))
+    assert maps.shape == (2, 128, 4, 4)
+    assert torch.equal(model.pool(maps), maps)
+
+
+def lie_channels_last(model: torch.nn.Module) -> list[bool]:
+    """For each convolution whose layout is not the same either way."""
+    layers = [layer.weight for layer in model.modules() if isinstance(layer, torch.nn.Conv2d) and layer.in_channels > 1]
+    last = torch.channels_last
+    return [weight.is_contiguous(memory_format=last) and not weight.is_contiguous() for weight in layers]
+
+
+def test_weights_that_lie_channels_last_stay_so_in_a_copy_after_a_cut_and_from_a_checkpoint(tmp_path: Path) -> None:
+    model = models.build("dice_cnn", seed=0, **SMALL["dice_cnn"]).eval()
+    plan = PruningPlan({"features.0": [0, 2, 3], "features.8": [1, 5]})
+    cut = plan.apply(model, IMAGE)
+    whole = weights.save(model, tmp_path / "whole.safetensors")
+    part = weights.save(cut, tmp_path / "part.safetensors", plan.to_json())
+    for network in (model, copy.deepcopy(model), cut, copy.deepcopy(cut), weights.load(whole), weights.load(part)):
+        assert lie_channels_last(network) == [True] * 3
+    x = torch.rand(2, 3, 32, 32)
+    plain = copy.deepcopy(model).to(memory_format=torch.contiguous_format)
+    assert lie_channels_last(plain) == [False] * 3
+    assert torch.allclose(model(x), plain(x), atol=1e-6)
+    assert lie_channels_last(plan.apply(plain, IMAGE)) == [False] * 3
+
+
+@pytest.mark.parametrize("name", ["densenet40", "resnet50", "dice_cnn"])
 def test_a_cut_network_comes_back_from_its_checkpoint(name: str, tmp_path: Path) -> None:
     model = models.build(name, 4, seed=0, **SMALL[name])
     groups = cutting.coupled_layers(model, IMAGE)
@@ -172,7 +281,12 @@ def test_spec_rebuilds_the_same_architecture_after_json_and_survives_a_copy() ->
         ({"name": "densenet40", "layers": 1.5}, "layers is 1.5"),
         ({"name": "densenet40", "compression": 1.5}, "compression is 1.5"),
         ({"name": "densenet40", "width": 0.5}, "'width' is no option of densenet40"),
-        ({"name": "resnet50", "width": 0.5}, "'width' is no option of resnet50, which has none"),
+        ({"name": "resnet50", "width": 0.5}, "'width' is no option of resnet50, which has: stem"),
+        ({"name": "resnet50", "stem": "cifer"}, "stem is 'cifer'.*did you mean 'cifar'"),
+        ({"name": "vgg19", "hidden": 128}, "hidden is 128"),
+        ({"name": "dice_cnn", "hidden": 0}, "hidden is 0"),
+        ({"name": "dice_cnn", "hidden": True}, "hidden is True"),
+        ({"name": "dice_cnn", "width": 0}, "width is 0"),
         ({"name": "resnet20", "num_classes": 0}, "num_classes is 0"),
         ({"name": "resnet20", "seed": -1}, "seed is -1"),
     ],

@@ -43,8 +43,8 @@ def build(name: str, num_classes: int = 10, in_channels: int = 3, *, seed: int |
     num_classes, in_channels: width of the output and channels of the input image.
     seed: where given, the weights depend on it alone and PyTorch's global generator is left as it was; where not,
         they are drawn from that global generator.
-    options: of that architecture, such as `shortcut` and `width` of the ResNets for small images, `hidden` and `width` of
-        VGG-16, or `growth` and `layers` of DenseNet-40.
+    options: of that architecture, such as `shortcut` and `width` of the ResNets for small images, `stem` of ResNet-50,
+        `hidden` and `width` of VGG-16, or `growth` and `layers` of DenseNet-40.
 
     The network maps (n, in_channels, h, w) to logits (n, num_classes). Its attribute `spec` is a JSON-able dict of
     every argument but the seed, defaults included: `build(**model.spec)` makes the same architecture again.

@@ -23,7 +23,8 @@ class DiceCNN(nn.Module):
     """
 
     def __init__(self, num_classes: int, in_channels: int, hidden: int, width: float) -> None:
-        require(isinstance(hidden, int) and hidden >= 1, "hidden", hidden, "an integer of at least 1")
+        whole = isinstance(hidden, int) and not isinstance(hidden, bool)  # True is what VGG's `hidden` can be
+        require(whole and hidden >= 1, "hidden", hidden, "an integer of at least 1")
         require(isinstance(width, int | float) and width > 0, "width", width, "a number above 0")
         super().__init__()
         layers: list[nn.Module] = []
