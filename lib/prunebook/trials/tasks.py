@@ -14,6 +14,7 @@ from prunebook import data, distributed, features, measure, models, phash, train
 from prunebook import importance as gradcam
 from prunebook.errors import choose, require
 from prunebook.methods import kcore
+from prunebook.plan import PruningPlan
 from prunebook.trials.engine import Context
 from prunebook.trials.trial import Parameters, Trial, task
 
@@ -239,11 +240,8 @@ def prune(p: Prune, context: Context) -> dict[str, Any]:
             training.recalibrate(fresh, sample, mean=mean, std=std)
             metrics["recalibrated"] = scores(training.evaluate(fresh, dataset.test, mean=mean, std=std), dataset)
     result: dict[str, Any] = {
-        "cost": {c: _costs(model, pruned, inputs, c) for c in measure.COUNTERS},
-        "keep": {
-            name: "".join("01"[channel in set(kept)] for channel in range(plan.widths[name]))
-            for name, kept in plan.keep.items()
-        },
+        "cost": {c: costs(model, pruned, inputs, c) for c in measure.COUNTERS},
+        "keep": kept(plan),
         "test": metrics,
     }
     if p.target is not None:  # the threshold that came nearest, or those of the layers
@@ -391,7 +389,12 @@ def describe_data(dataset: data.Dataset) -> dict[str, Any]:
     return {"images": sizes, "shape": list(dataset.train.shape), "fingerprint": data.fingerprint(dataset)}
 
 
-def _costs(model: nn.Module, pruned: nn.Module, inputs: Tensor, counter: str) -> dict[str, Any]:
+def kept(plan: PruningPlan) -> dict[str, str]:
+    """For every layer, a digit for each channel: 1 stays, 0 goes."""
+    return {name: "".join("01"[c in set(kept)] for c in range(plan.widths[name])) for name, kept in plan.keep.items()}
+
+
+def costs(model: nn.Module, pruned: nn.Module, inputs: Tensor, counter: str) -> dict[str, Any]:
     before, after = measure.cost(model, inputs, counter), measure.cost(pruned, inputs, counter)
     fr, pr = measure.rates(before, after)
     return {"before": list(before), "after": list(after), "fr": round(fr, 4), "pr": round(pr, 4)}

@@ -1,0 +1,84 @@
+"""How alike the filters of each layer of a network are, by the Sørensen-Dice index in several readings, and the reverse.
+
+The thesis (Hajbi 2025) shows neither the distribution of its similarities nor the use that section 1.3 promises of them:
+to choose, among several trained networks, the one to start from.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from prunebook import features
+from prunebook.errors import require
+from prunebook.methods import dice
+
+READINGS: dict[str, dict[str, Any]] = {  # options of `methods.dice.plan`
+    "Eq. 1 and 2": {},
+    "divided by max(w)": {"norm": "max"},
+    "not rescaled": {"rescale": "none"},
+    "signs apart": {"rescale": "parts"},
+    "activations": {"of": "activations"},
+    "activations, signs apart": {"of": "activations", "rescale": "parts"},
+}
+BOUNDED = ("Eq. 1 and 2", "signs apart", "activations", "activations, signs apart")  # readings whose values are in [0, 1]
+QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+
+
+def similarities(model: nn.Module, images: Tensor, reading: str) -> dict[str, Tensor]:
+    """Similarity (n, n) of the filters of every convolution, by name, in one of `READINGS`.
+
+    `images` (m, c, h, w) are normalised as in training; readings of weights do not look at them. Raises BadValue for a
+    weight that is not finite.
+    """
+    options = dict(READINGS[reading])
+    if options.pop("of", "weights") == "activations":
+        return features.visit(model, images, lambda _, maps: dice.similarity(maps.transpose(0, 1), **options))
+    return {name: dice.similarity(layer.weight.detach(), **options) for name, layer in features.convolutions(model).items()}
+
+
+def profile(model: nn.Module, images: Tensor, ratio: float, bins: int = 50) -> dict[str, dict[str, dict[str, Any]]]:
+    """By layer and reading: how similar pairs of filters are, and which filters one-shot pruning at `ratio` removes.
+
+    Each is a dict of "quantiles" (at `QUANTILES`) over the pairs, "counts" of pairs in `bins` equal bins from 0 to 1, of
+    those "below" 0 and "above" 1 (only possible without rescaling), "averages" [lowest, highest] over the filters, and
+    "gone", the filters that would go. Layers with a single filter have no pairs and are left out.
+    """
+    require(isinstance(bins, int) and bins >= 1, "bins", bins, "a whole number of at least 1")
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for reading in READINGS:
+        for name, alike in similarities(model, images, reading).items():
+            if len(alike) > 1:
+                found.setdefault(name, {})[reading] = _described(alike, ratio, bins)
+    return found
+
+
+def diversity(model: nn.Module, images: Tensor) -> dict[str, dict[str, float]]:
+    """By reading and layer: 1 minus the mean similarity of two different filters. The higher, the more diverse.
+
+    Of the readings in [0, 1] only: the mean of numbers without bounds would be that of its outliers.
+    """
+    return {
+        reading: {
+            name: round(1 - dice.average(alike).mean().item(), 6)
+            for name, alike in similarities(model, images, reading).items()
+            if len(alike) > 1
+        }
+        for reading in BOUNDED
+    }
+
+
+def _described(alike: Tensor, ratio: float, bins: int) -> dict[str, Any]:
+    n = len(alike)
+    pairs = alike[tuple(torch.triu_indices(n, n, 1))].double()
+    averages = dice.average(alike)
+    kept = set(dice.select(alike, ratio))
+    inside = pairs[(pairs >= 0) & (pairs <= 1)]
+    return {
+        "quantiles": [round(q, 6) for q in pairs.quantile(torch.tensor(QUANTILES, dtype=torch.float64)).tolist()],
+        "counts": torch.histc(inside, bins, 0, 1).long().tolist(),
+        "below": int((pairs < 0).sum()),
+        "above": int((pairs > 1).sum()),
+        "averages": [round(averages.min().item(), 6), round(averages.max().item(), 6)],
+        "gone": [filter for filter in range(n) if filter not in kept],
+    }
