@@ -1,6 +1,7 @@
 """Training, evaluation and the recalibration of batch norm."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -8,8 +9,8 @@ import torch
 from sklearn.metrics import top_k_accuracy_score
 from torch import nn
 
-from prunebook import data, training
-from prunebook.data import Split
+from prunebook import data, models, training
+from prunebook.data import Augmentation, Split
 from prunebook.errors import BadValue
 
 NORMAL: dict[str, Any] = {"mean": (0.3,), "std": (0.4,)}
@@ -94,6 +95,17 @@ def test_augmentation_changes_what_the_network_sees(digits: data.Dataset) -> Non
     assert counts[False] == 1 < 20 < counts[True]
 
 
+def test_the_augmentation_that_is_given_is_the_one_that_the_network_sees(digits: data.Dataset) -> None:
+    part = Split(digits.train.images[:1].expand(32, 1, 8, 8), digits.train.labels[:1].expand(32))
+    plain: dict[str, Any] = {"mean": (0.0,), "std": (1.0,)}
+    for how in (Augmentation(), Augmentation(2, False), Augmentation(0, False, 20.0)):
+        model = Recorder()
+        training.fit(model, part, epochs=1, lr=0.01, batch_size=32, seed=3, augmentation=how, **plain)
+        generator = torch.Generator().manual_seed(3)
+        torch.randperm(32, generator=generator)  # the order of the images comes first
+        assert torch.equal(model.seen[0], data.normalise(data.augment(part.images, generator, *how), **plain))
+
+
 def rates(digits: data.Dataset, epochs: int = 10, **options: Any) -> list[float]:
     part = few(digits.train, 4)
     history = training.fit(Recorder(), part, epochs=epochs, lr=1.0, batch_size=4, **options, **NORMAL)
@@ -122,6 +134,147 @@ def test_momentum_and_weight_decay_act_as_in_sgd(digits: data.Dataset) -> None:
         nn.functional.cross_entropy(other(data.normalise(part.images, **NORMAL)), part.labels).backward()
         optimizer.step()
     assert torch.allclose(model.linear.weight, other.linear.weight, atol=1e-6)
+
+
+def by_hand(
+    model: Recorder, part: Split, optimizer: torch.optim.Optimizer, steps: int, change: Callable[[], object] = lambda: None
+) -> None:
+    """Full-batch steps of another hand: `change` is called before each of them."""
+    for _ in range(steps):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(data.normalise(part.images, **NORMAL)), part.labels).backward()
+        change()
+        optimizer.step()
+
+
+def twins() -> tuple[Recorder, Recorder]:
+    one, other = Recorder(), Recorder()
+    other.load_state_dict(one.state_dict())
+    return one, other
+
+
+CONSTANT: dict[str, Any] = {"lr": 0.05, "schedule": "constant", "augment": False, **NORMAL}
+
+
+def test_adam_takes_the_steps_of_pytorchs_own_and_has_no_momentum_to_set(digits: data.Dataset) -> None:
+    part = few(digits.train, 4)
+    model, other = twins()
+    training.fit(model, part, epochs=3, optimizer="adam", momentum=0.3, weight_decay=0.0, **CONSTANT)
+    by_hand(other, part, torch.optim.Adam(other.parameters(), 0.05), 3)
+    assert torch.allclose(model.linear.weight, other.linear.weight, atol=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_weight_decay_is_added_to_the_gradient_by_both_optimizers(optimizer: str, digits: data.Dataset) -> None:
+    part = few(digits.train, 4)
+    model, other = twins()
+
+    def decay() -> None:
+        for parameter in other.parameters():
+            assert parameter.grad is not None
+            parameter.grad += 0.1 * parameter.detach()
+
+    training.fit(model, part, epochs=3, optimizer=optimizer, momentum=0.0, weight_decay=0.1, **CONSTANT)
+    kind = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[optimizer]
+    by_hand(other, part, kind(other.parameters(), lr=0.05), 3, decay)
+    assert torch.allclose(model.linear.weight, other.linear.weight, atol=1e-6)
+
+
+def test_schedules_hold_for_adam_too(digits: data.Dataset) -> None:
+    assert rates(digits, 5, optimizer="adam", schedule="step", step_every=2) == pytest.approx([1, 1, 0.1, 0.1, 0.01])
+    model, other = Recorder(), Recorder()
+    other.load_state_dict(model.state_dict())
+    part = few(digits.train, 4)
+    training.fit(model, part, epochs=2, **CONSTANT | {"schedule": "step"}, step_every=1, optimizer="adam", weight_decay=0.0)
+    optimizer = torch.optim.Adam(other.parameters(), 0.05)
+    by_hand(other, part, optimizer, 1)
+    optimizer.param_groups[0]["lr"] = 0.005
+    by_hand(other, part, optimizer, 1)
+    assert torch.allclose(model.linear.weight, other.linear.weight, atol=1e-6)
+
+
+def test_regularise_is_called_once_a_step_and_what_it_adds_to_the_gradients_counts(digits: data.Dataset) -> None:
+    part = few(digits.train, 4)
+    model, other = twins()
+    seen: list[tuple[torch.Tensor, bool]] = []
+
+    def pull(network: Recorder) -> None:
+        weight = network.linear.weight
+        assert weight.grad is not None
+        weight.grad += 0.2 * weight.detach().sign()
+
+    def regularise() -> None:
+        weight = model.linear.weight
+        assert weight.grad is not None
+        seen.append((weight.detach().clone(), bool(weight.grad.abs().sum() > 0)))
+        pull(model)
+
+    before = model.linear.weight.detach().clone()
+    training.fit(model, part, epochs=3, momentum=0.0, weight_decay=0.0, regularise=regularise, **CONSTANT)
+    assert len(seen) == 3
+    assert all(has_gradient for _, has_gradient in seen)
+    assert torch.equal(seen[0][0], before)  # the backward pass is over, the step is not
+    assert not torch.equal(seen[1][0], before)
+    by_hand(other, part, torch.optim.SGD(other.parameters(), 0.05), 3, lambda: pull(other))
+    assert torch.allclose(model.linear.weight, other.linear.weight, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("trainable", "changed"),
+    [
+        ("head", {"classifier.3.weight", "classifier.3.bias"}),
+        ("linear", {"classifier.0.weight", "classifier.0.bias", "classifier.3.weight", "classifier.3.bias"}),
+    ],
+)
+def test_only_the_layers_asked_for_are_trained_and_batch_norm_keeps_its_statistics(
+    trainable: str, changed: set[str], digits: data.Dataset
+) -> None:
+    model = models.build("vgg16", in_channels=1, seed=0, width=0.05)
+    model.get_parameter("features.0.weight").requires_grad_(False)
+    flags = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
+    modes = [module.training for module in model.modules()]
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    training.fit(model, few(digits.train, 32), epochs=2, lr=0.1, batch_size=16, trainable=trainable, **NORMAL)
+    assert {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])} == changed
+    assert {name: parameter.requires_grad for name, parameter in model.named_parameters()} == flags
+    assert [module.training for module in model.modules()] == modes
+    assert all(parameter.grad is None for name, parameter in model.named_parameters() if name not in changed)
+
+
+def test_a_parameter_that_was_frozen_stays_so_when_all_are_trained(digits: data.Dataset) -> None:
+    model = network()
+    model[0].requires_grad_(False)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    training.fit(model, few(digits.train, 32), epochs=1, lr=0.1, **NORMAL)
+    same = {name for name, value in model.state_dict().items() if torch.equal(value, before[name])}
+    assert same == {"0.weight", "0.bias"}
+    assert [parameter.requires_grad for parameter in model.parameters()] == [False] * 2 + [True] * 4
+
+
+def test_a_head_is_trained_as_a_linear_layer_alone_would_be_on_what_the_body_gives(digits: data.Dataset) -> None:
+    part = few(digits.train, 16)
+    model = network()
+    with torch.no_grad():
+        model[1].running_mean.fill_(0.2)
+        inputs = model[:5].eval()(data.normalise(part.images, **NORMAL))
+    head = nn.Linear(128, 10)
+    head.load_state_dict(model[5].state_dict())
+    training.fit(model, part, epochs=2, momentum=0.0, weight_decay=0.0, trainable="head", **CONSTANT)
+    optimizer = torch.optim.SGD(head.parameters(), 0.05)
+    for _ in range(2):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(head(inputs), part.labels).backward()
+        optimizer.step()
+    assert torch.allclose(model[5].weight, head.weight, atol=1e-6)
+
+
+def test_parameters_get_their_flags_back_after_a_failure(digits: data.Dataset) -> None:
+    model = network()
+    options: dict[str, Any] = {"epochs": 1, "lr": 0.1, "trainable": "head", **NORMAL}
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        training.fit(model, Split(torch.zeros(4, 1, 6, 6, dtype=torch.uint8), torch.zeros(4, dtype=torch.int64)), **options)
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert all(module.training for module in model.modules())
 
 
 def test_callbacks_count_epochs_from_one_and_steps_to_all(digits: data.Dataset) -> None:
@@ -168,6 +321,12 @@ def test_bf16_runs_the_layers_in_bfloat16_and_keeps_float32_weights(digits: data
         ({"weight_decay": -1}, "weight_decay is -1"),
         ({"seed": -1}, "seed is -1"),
         ({"precision": "bf-16"}, "did you mean 'bf16'"),
+        ({"optimizer": "adamw"}, "optimizer is 'adamw'.*did you mean 'adam'"),
+        ({"trainable": "heads"}, "did you mean 'head'"),
+        ({"augmentation": Augmentation(pad=-1)}, "pad is -1"),
+        ({"augmentation": Augmentation(rotate=-1.0)}, "rotate is -1.0, but must be from 0 to 180 degrees"),
+        ({"augmentation": Augmentation(rotate=181.0)}, "rotate is 181.0"),
+        ({"augmentation": Augmentation(rotate=math.nan)}, "rotate is nan"),
         ({"n": 1}, "number of training images is 1"),
     ],
 )
@@ -178,6 +337,13 @@ def test_bad_arguments_are_refused_before_any_step(change: dict[str, Any], words
     with pytest.raises(BadValue, match=words):
         training.fit(model, part, **arguments)
     assert model.seen == []
+
+
+@pytest.mark.parametrize("trainable", ["head", "linear"])
+def test_a_network_without_a_linear_layer_has_no_head_to_train(trainable: str, digits: data.Dataset) -> None:
+    model = nn.Sequential(nn.Conv2d(1, 10, 8), nn.Flatten())
+    with pytest.raises(BadValue, match=f"trainable is '{trainable}', but must be 'all' for a network without a linear"):
+        training.fit(model, few(digits.train, 8), epochs=1, lr=0.1, trainable=trainable, **NORMAL)
 
 
 class Constant(nn.Module):

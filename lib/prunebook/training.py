@@ -93,7 +93,7 @@ def fit(
 
     Raises BadValue for bad arguments, RuntimeError where the loss is not finite after an epoch.
     """
-    _check(epochs, lr, batch_size, schedule, step_every, momentum, weight_decay, seed, len(train))
+    _check(epochs, lr, batch_size, schedule, step_every, momentum, weight_decay, seed, len(train), augmentation)
     choose("optimizer", optimizer, OPTIMIZERS)
     device = train.labels.device
     precision = _precision(precision, device)
@@ -323,7 +323,7 @@ def _precision(precision: str | None, device: torch.device) -> str:
 
 def _check(
     epochs: int, lr: float, batch_size: int, schedule: str, step_every: int | None, momentum: float,
-    weight_decay: float, seed: int, images: int,
+    weight_decay: float, seed: int, images: int, augmentation: Augmentation,
 ) -> None:  # fmt: skip
     choose("schedule", schedule, SCHEDULES)
     require(epochs >= 1, "epochs", epochs, "at least 1")
@@ -334,5 +334,7 @@ def _check(
     require(weight_decay >= 0, "weight_decay", weight_decay, "at least 0")
     require(seed >= 0, "seed", seed, "at least 0")
     require(images >= least, "number of training images", images, f"at least {least}{why}")
+    require(augmentation.pad >= 0, "pad", augmentation.pad, "at least 0")
+    require(0 <= augmentation.rotate <= 180, "rotate", augmentation.rotate, "from 0 to 180 degrees")
     if schedule == "step":
         require(step_every is not None and step_every >= 1, "step_every", step_every, "at least 1 with schedule 'step'")
