@@ -188,6 +188,7 @@ def until(
     require(_is_finite(drop) and drop >= 0, "drop", drop, "points of accuracy, at least 0")
     require(_is_finite(step) and 0 < step < 1, "step", step, "a share of each layer's filters between 0 and 1")
     require(_is_finite(most) and 0 < most < 1, "most", most, "a share of each layer's filters between 0 and 1")
+    _check_shares(alpha, beta)
     _check_choice(alpha, beta, "greedy", ends)
     options = _checked(norm, rescale, of, images, layers, coupled)
     scene = _scene(model, options, images, example_inputs)
@@ -294,8 +295,7 @@ def average(similarity: Tensor) -> Tensor:
 
 def thresholds(average: Tensor, alpha: float, beta: float) -> tuple[float, float]:
     """tau_min and tau_max: the quantiles alpha and beta of the averages (n,), linear in between. Algorithm 1, line 11."""
-    for name, value in (("alpha", alpha), ("beta", beta)):
-        require(_is_share(value), name, value, "a number from 0 to 1")
+    _check_shares(alpha, beta)
     values = average.detach().cpu().to(torch.float64).numpy()
     return _quantile(values, alpha), _quantile(values, beta)
 
@@ -319,7 +319,7 @@ def select(
     similarity : Tensor (n, n)
         Symmetric; the diagonal is not looked at.
     ratio : float in [0, 1)
-    alpha, beta : float in [0, 1], alpha <= beta
+    alpha, beta : float in [0, 1], alpha <= beta where both ends are used
         By default such that as many candidates as may go are found, but for ties: alpha = ratio / 2 and
         beta = 1 - ratio / 2; where one end alone is used, alpha = ratio or beta = 1 - ratio. Others can find fewer
         candidates, and then fewer go.
@@ -356,6 +356,7 @@ def order(similarity: Tensor, alpha: float = 0.1, beta: float = 0.9, ends: str =
 
     It goes on where `select` would end: if no filter lies beyond its threshold, the nearest to it goes.
     """
+    _check_shares(alpha, beta)
     _check_choice(alpha, beta, "greedy", ends)
     return [filter for filter, _ in _removals(_matrix(similarity), alpha, beta, ends)]
 
@@ -446,11 +447,13 @@ def _example_inputs(model: nn.Module, images: Tensor | None, example_inputs: Ten
 
 
 def _shares(ratio: float, alpha: float | None, beta: float | None, ends: str) -> tuple[float, float]:
-    """The quantiles that `select` uses: those given, and the default for what is not, but never alpha above beta."""
-    share = ratio / 2 if ends == "both" else ratio
+    """The quantiles that `select` uses: those given, and the defaults of others, moved where alpha would be above beta."""
+    if ends != "both":
+        return ratio if alpha is None else alpha, 1 - ratio if beta is None else beta
+    low, high = ratio / 2, 1 - ratio / 2
     if alpha is None:
-        alpha = share if beta is None else min(share, beta)
-    return alpha, max(1 - share, alpha) if beta is None else beta
+        return (low, high) if beta is None else (min(low, beta), beta)
+    return alpha, max(high, alpha) if beta is None else beta
 
 
 def _candidates(similarity: np.ndarray, alpha: float, beta: float, ends: str) -> list[int]:
@@ -563,15 +566,15 @@ def _checked(norm: str, rescale: str | bool, of: str, images: Tensor | None, lay
 def _check_choice(alpha: float | None, beta: float | None, mode: str, ends: str) -> None:
     choose("mode", mode, MODES)
     choose("ends", ends, ENDS)
-    for name, value in (("alpha", alpha), ("beta", beta)):
-        require(value is None or _is_share(value), name, value, "a number from 0 to 1")
-    if alpha is not None and beta is not None:
+    _check_shares(0.0 if alpha is None else alpha, 1.0 if beta is None else beta)
+    if alpha is not None and beta is not None and ends == "both":
         require(alpha <= beta, "alpha", alpha, f"at most beta, which is {beta!r}")
+
+
+def _check_shares(alpha: float, beta: float) -> None:
+    for name, value in (("alpha", alpha), ("beta", beta)):
+        require(_is_finite(value) and 0 <= value <= 1, name, value, "a number from 0 to 1")
 
 
 def _is_finite(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_share(value: object) -> bool:
-    return _is_finite(value) and 0 <= value <= 1
