@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import math
 import os
 import pickle
 import struct
@@ -13,7 +14,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from scipy.stats import ks_2samp
+from scipy import ndimage
+from scipy.stats import ks_2samp, kstest
 from torchvision import datasets
 from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms._presets import ImageClassification
@@ -289,7 +291,7 @@ def whole(n: int) -> slice:
 
 def augmented(split: data.Split | data.FolderSplit, batches: list[torch.Tensor], part=whole, **options) -> torch.Tensor:
     generator = torch.Generator().manual_seed(5)
-    return torch.cat(list(split.read_augmented(batches, generator, data.Augmentation(flip=options.get("flip", True)), part)))
+    return torch.cat(list(split.read_augmented(batches, generator, data.Augmentation(**options), part)))
 
 
 def test_photographs_for_evaluation_are_those_of_torchvisions_recipe(tmp_path: Path) -> None:
@@ -344,6 +346,39 @@ def test_half_of_the_photographs_are_mirrored(tmp_path: Path) -> None:
     assert 110 < mirrored.sum() < 190
     images = augmented(split, [torch.zeros(50, dtype=torch.int64)], flip=False).float()
     assert (images[..., 0].mean((1, 2)) < images[..., -1].mean((1, 2))).all()
+
+
+def test_photographs_are_turned_after_all_else_and_by_angles_within_bounds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise(tmp_path, [(40, 30)])
+    split = data.load("image_folder:noise", tmp_path, size=16, val_fraction=0).train
+    batches = [torch.zeros(200, dtype=torch.int64)]
+    plain = augmented(split, batches)
+    angles = []
+
+    def note(image: Image.Image, angle: float, resample: Image.Resampling) -> Image.Image:
+        angles.append((angle, resample))
+        return image
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Image.Image, "rotate", note)
+        assert torch.equal(augmented(split, batches, rotate=30.0), plain)  # the same part, mirrored or not as before
+    assert {resample for _, resample in angles} == {Image.Resampling.BILINEAR}
+    assert kstest([angle for angle, _ in angles], "uniform", (-30, 60)).pvalue > 0.01
+    turned = augmented(split, batches, rotate=30.0)
+    assert (turned != plain).flatten(1).any(1).all()
+    assert torch.equal(turned, augmented(split, batches, rotate=30.0))
+
+
+def test_what_a_turned_photograph_leaves_empty_is_black(tmp_path: Path) -> None:
+    photographs(tmp_path)
+    split = data.load("image_folder:insects", tmp_path, size=32, val_fraction=0).train
+    made = augmented(split, [torch.zeros(60, dtype=torch.int64)], rotate=45.0)
+    corners = made[:, :, [0, 0, -1, -1], [0, -1, 0, -1]]
+    assert set(corners.flatten(1).sum(1).tolist()) == {0, 4 * 255}  # all four or, for small angles, none
+    assert (corners.flatten(1).sum(1) == 0).sum() > 40
+    assert (made[:, 0, 16, 16] == 255).all()
 
 
 def test_more_photographs_than_fit_are_read_but_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -465,10 +500,106 @@ def test_flip_mirrors_about_half_of_the_images_left_to_right() -> None:
     assert 400 < mirrored.sum() < 600
 
 
+def cropped_and_mirrored(image: torch.Tensor, top: int, left: int, mirrored: bool, pad: int) -> torch.Tensor:
+    """One image (c, h, w), shifted pixel by pixel, then mirrored."""
+    height, width = image.shape[1:]
+    made = torch.zeros_like(image)
+    for y in range(height):
+        for x in range(width):
+            row, column = y + top - pad, x + left - pad
+            if 0 <= row < height and 0 <= column < width:
+                made[:, y, width - 1 - x if mirrored else x] = image[:, row, column]
+    return made
+
+
+@pytest.mark.parametrize("flip", [True, False])
+def test_without_rotation_the_numbers_drawn_and_their_use_are_those_that_published_records_rest_on(flip: bool) -> None:
+    images = torch.randint(256, (20, 3, 6, 9), dtype=torch.uint8)
+    generator = torch.Generator().manual_seed(8)
+    top, left = torch.randint(5, (2, 20), generator=generator).tolist()
+    mirrored = (torch.rand(20, generator=generator) < 0.5).tolist() if flip else [False] * 20
+    made = data.augment(images, torch.Generator().manual_seed(8), pad=2, flip=flip)
+    expected = map(cropped_and_mirrored, images, top, left, mirrored, [2] * 20)
+    assert torch.equal(made, torch.stack(list(expected)))
+
+
+def turned(images: torch.Tensor, degrees: float) -> torch.Tensor:
+    return data._turned(images, torch.full((len(images),), math.radians(degrees)))
+
+
+def test_right_angles_turn_square_images_to_the_pixel() -> None:
+    images = torch.randint(256, (3, 2, 7, 7), dtype=torch.uint8)
+    assert torch.equal(turned(images, 0), images)
+    for quarters in (1, 2, 3):
+        assert torch.equal(turned(images, 90 * quarters), images.rot90(quarters, (2, 3)))
+
+
+def test_oblong_images_are_turned_about_their_centre_without_being_stretched() -> None:
+    images = torch.randint(1, 256, (2, 3, 4, 10), dtype=torch.uint8)
+    assert torch.equal(turned(images, 0), images)
+    assert torch.equal(turned(images, 180), images.flip(2, 3))
+    expected = torch.zeros_like(images)
+    expected[..., 3:7] = images[..., 3:7].rot90(1, (2, 3))  # what is further out turns out of the image
+    assert torch.equal(turned(images, 90), expected)
+
+
+@pytest.mark.parametrize("degrees", [10.0, -37.0, 120.0])
+@pytest.mark.parametrize("shape", [(16, 16), (9, 14)])
+def test_turned_images_are_those_of_scipy(degrees: float, shape: tuple[int, int]) -> None:
+    images = torch.randint(256, (2, 1, *shape), dtype=torch.uint8)
+    options: dict[str, Any] = {"reshape": False, "order": 1, "mode": "grid-constant"}
+    expected = ndimage.rotate(images.numpy().astype(float), degrees, axes=(3, 2), **options)
+    difference = turned(images, degrees).double() - torch.from_numpy(expected)
+    assert difference.abs().max() < 0.51  # of rounding to whole numbers
+    assert turned(images, degrees).dtype == torch.uint8
+
+
+def test_the_corners_that_a_rotation_leaves_empty_are_zero() -> None:
+    white = torch.full((1, 1, 20, 20), 255, dtype=torch.uint8)
+    made = turned(white, 45)[0, 0]
+    offset = (torch.arange(20) - 9.5).abs()
+    distance = (offset[:, None] + offset) / math.sqrt(2)  # of a pixel from the middle, across the turned square's sides
+    assert (made[distance > 10 + 1] == 0).all()
+    assert (made[distance < 10 - 1] == 255).all()
+    assert made[0, 0] == made[0, -1] == made[-1, 0] == made[-1, -1] == 0
+
+
+def test_each_image_is_turned_by_an_angle_of_its_own_within_the_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(data, "_turned", lambda images, angles: seen.append(angles) or images)
+    images = torch.zeros(2000, 1, 4, 4, dtype=torch.uint8)
+    data.augment(images, torch.Generator().manual_seed(0), rotate=25.0)
+    assert kstest(torch.rad2deg(seen[0]).numpy(), "uniform", (-25, 50)).pvalue > 0.01
+    assert seen[0].abs().max() <= math.radians(25)
+
+
+def test_rotation_comes_after_crop_and_mirroring_and_changes_neither_of_them() -> None:
+    images = torch.randint(256, (12, 3, 8, 8), dtype=torch.uint8)
+    generator = torch.Generator().manual_seed(4)
+    plain = data.augment(images, generator)
+    angles = (2 * torch.rand(12, generator=generator) - 1) * math.radians(15)
+    before = torch.get_rng_state()
+    made = data.augment(images, torch.Generator().manual_seed(4), rotate=15.0)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(made, data._turned(plain, angles))
+    assert not torch.equal(made, plain)
+    alone = data.augment(images, torch.Generator().manual_seed(4), pad=0, flip=False, rotate=15.0)
+    angles = (2 * torch.rand(12, generator=torch.Generator().manual_seed(4)) - 1) * math.radians(15)
+    assert torch.equal(alone, data._turned(images, angles))
+
+
+def test_a_part_of_a_batch_is_turned_as_in_the_whole() -> None:
+    images = torch.randint(256, (6, 1, 8, 8), dtype=torch.uint8)
+    batches = [torch.tensor([5, 0, 3, 1])]
+    together = augmented(split(images), batches, rotate=20.0)
+    parts = [augmented(split(images), batches, part, rotate=20.0) for part in (lambda n: slice(0, 2), lambda n: slice(2, n))]
+    assert torch.equal(torch.cat(parts), together)
+
+
 def test_augmentation_is_the_same_for_equal_generators_and_leaves_its_input_alone() -> None:
     images = torch.randint(256, (8, 3, 6, 6), dtype=torch.uint8)
     before = images.clone()
-    made = [data.augment(images, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
+    made = [data.augment(images, torch.Generator().manual_seed(seed), rotate=30.0) for seed in (1, 1, 2)]
     assert torch.equal(made[0], made[1])
     assert not torch.equal(made[0], made[2])
     assert torch.equal(images, before)
