@@ -539,8 +539,8 @@ def test_the_stop_rule_keeps_the_whole_network_where_the_first_step_is_too_far()
     assert [step.ratio for step in steps] == [0, 0.05]
 
 
-@pytest.mark.parametrize("bad", [{"drop": -1}, {"drop": math.nan}, {"step": 0}, {"step": 1}, {"most": 1}, {"alpha": 2}, {"beta": None},
-                                 {"ends": "none"}, {"layers": "some"}])  # fmt: skip
+@pytest.mark.parametrize("bad", [{"drop": -1}, {"drop": math.nan}, {"step": 0}, {"step": 1}, {"most": 1}, {"alpha": 2},
+                                 {"beta": None}, {"ends": "none"}, {"layers": "some"}])  # fmt: skip
 def test_the_stop_rule_refuses_bad_parameters(bad):
     options = {"drop": 1, **bad}
     with pytest.raises(BadValue, match=next(iter(bad))):

@@ -479,7 +479,7 @@ def _removals(similarity: np.ndarray, alpha: float, beta: float, ends: str) -> I
         most, least = averages.argmax(), averages.argmin()
         above = averages[most] - _quantile(averages, beta) if ends != "low" else -math.inf
         below = _quantile(averages, alpha) - averages[least] if ends != "high" else -math.inf
-        gone = left[most if above >= below else least]
+        gone = left[most if above >= below - 4 / _GRID else least]  # equal but for what rounding leaves
         yield int(gone), bool(max(above, below) > 0)
         stays = left != gone
         sums = (sums - similarity[gone, left])[stays]
