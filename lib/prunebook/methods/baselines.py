@@ -11,7 +11,8 @@ random          uniform in [0, 1)
 l1, l2          sum of absolute, of squared weights: of filters, of the inputs that read them, of batch norm's scales
 fpgm            sum of distances to the other channels [2]_; Torch-Pruning takes them between squared weights
 bn_scale        absolute scale of batch norm [3]_
-lamp            l2, divided by the sum over the channels that are not smaller [4]_, and not by a mean
+lamp            l2, divided by the sum over the channels that are not smaller [4]_, and not by a mean; within a group it
+                ranks as l2 does
 taylor          sum of ``|w dL/dw|`` over filters and their readers [5]_, L the cross-entropy over the images
 hessian         sum of ``w^2 h`` over filters, their readers and batch norm's scales [6]_, h the mean over the images
                 of the squared gradient of one image's cross-entropy: the diagonal of the empirical Fisher matrix
