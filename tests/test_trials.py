@@ -9,13 +9,14 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from pydantic import Field
 
-from prunebook import trials
+from prunebook import models, trials, weights
 from prunebook.errors import BadValue
 from prunebook.trials import DamagedRecord, MissingRecords, Store, Trial
 from prunebook.trials import trial as trial_module
-from prunebook.trials.engine import parse_budget
+from prunebook.trials.engine import Context, parse_budget
 from prunebook.trials.trial import Parameters, task
 
 
@@ -250,3 +251,95 @@ def test_records_go_to_a_temporary_name_first(store, monkeypatch):
     (source, target) = seen[0]
     assert source.startswith(f".{target}.")
     assert source.endswith(".part")
+
+
+# Baselines that start from other weights
+
+HEAD = {"linear.weight", "linear.bias"}
+TRANSFER = {"arch": "resnet20", "options": {"width": 0.125}, "fit": {"epochs": 1, "trainable": "head", "augment": False}}
+
+
+@pytest.fixture
+def pretrained(tmp_path, monkeypatch) -> dict[str, torch.Tensor]:
+    """The tensors of start.th: a network for images like the digits, and for five classes."""
+    monkeypatch.setenv("PRUNEBOOK_WEIGHTS", str(tmp_path / "weights"))
+    monkeypatch.setenv("PRUNEBOOK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *given: pytest.fail("downloaded"))
+    state = models.build("resnet20", 5, 1, seed=9, width=0.125).state_dict()
+    (tmp_path / "weights").mkdir()
+    torch.save(state, tmp_path / "weights" / "start.th")
+    return state
+
+
+def trained(trial: Trial, store: Store) -> dict[str, torch.Tensor]:
+    return weights.load(Context("cpu", store).checkpoint(trial)).state_dict()
+
+
+def test_a_baseline_starts_from_all_that_fits_of_a_file_and_its_record_says_how_much_that_was(store, pretrained):
+    trial = Trial("baseline", {**TRANSFER, "pretrained": "start.th"})
+    (record,) = run([trial], store)
+    found = record.result["weights"]
+    assert found["file"] == "start.th"
+    assert found["sha256"] == weights.sha256(weights.find("start.th"))
+    assert found["fit"].startswith(f"{len(pretrained) - 2} tensors match; 2 of another shape (linear.bias (5,) instead of")
+    assert len(record.result["history"]) == 1
+    state = trained(trial, store)
+    assert state.keys() == pretrained.keys()
+    assert {name for name in state if not torch.equal(state[name], pretrained[name])} == HEAD
+    assert state["linear.weight"].shape == (10, 8)
+
+
+def test_a_baseline_without_other_weights_says_nothing_of_a_file(store, pretrained):
+    trial = Trial("baseline", TRANSFER)
+    (record,) = run([trial], store)
+    assert record.result["weights"] == {}
+    assert not torch.equal(trained(trial, store)["conv1.weight"], pretrained["conv1.weight"])
+
+
+def test_torchvisions_weights_are_asked_for_by_their_prefix_only(store, pretrained, monkeypatch):
+    asked = []
+
+    def fetch(arch, name):
+        asked.append((arch, name))
+        return weights.find("start.th")
+
+    monkeypatch.setattr(weights, "from_torchvision", fetch)
+    for name in ("DEFAULT", "resnet20", "IMAGENET1K_V1"):
+        with pytest.raises(BadValue, match=f"weights file '{name}' is not in"):
+            run([Trial("baseline", {**TRANSFER, "pretrained": name})], store)
+    assert asked == []
+    trial = Trial("baseline", {**TRANSFER, "pretrained": "torchvision:DEFAULT"})
+    (record,) = run([trial], store)
+    assert asked == [("resnet20", "DEFAULT")]
+    assert record.result["weights"]["file"] == "torchvision:DEFAULT"
+    assert torch.equal(trained(trial, store)["conv1.weight"], pretrained["conv1.weight"])
+
+
+def test_weights_of_which_nothing_fits_are_refused_and_leave_no_record(store, pretrained):
+    torch.save({"body.weight": torch.zeros(3)}, weights.find("start.th"))
+    with pytest.raises(BadValue, match=r"pretrained is 'start\.th', but must be a file that fits resnet20 at least in part"):
+        run([Trial("baseline", {**TRANSFER, "pretrained": "start.th"})], store)
+    with pytest.raises(BadValue, match="arch is 'resnet20', but must be one of: resnet50"):
+        run([Trial("baseline", {**TRANSFER, "pretrained": "torchvision:DEFAULT"})], store)
+    assert not list(store.local.rglob("*.json"))
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"weights": "w.th", "pretrained": "start.th"}, "pretrained is 'start.th', but must be given only with fit"),
+        (
+            {"weights": "w.th", "pretrained": "start.th", "fit": {"epochs": 1}},
+            "weights is 'w.th', but must be given exactly",
+        ),
+        ({"pretrained": "start.th"}, "must be given exactly where fit is not"),
+        ({"fit": {"epochs": 1, "optimizer": "adamw"}}, "optimizer is 'adamw'"),
+        ({"fit": {"epochs": 1, "trainable": "body"}}, "trainable is 'body'"),
+        ({"fit": {"epochs": 1, "rotate": 181}}, "rotate is 181"),
+        ({"fit": {"epochs": 1, "pad": -1}}, "pad is -1"),
+    ],
+)
+def test_a_baseline_that_contradicts_itself_cannot_be_asked_for(given, words):
+    with pytest.raises(BadValue) as refusal:
+        Trial("baseline", given)
+    assert words in str(refusal.value)

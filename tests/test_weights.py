@@ -3,13 +3,17 @@
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
 import pytest
 import torch
+import torchvision
 from safetensors.torch import save_file
 from torch import nn
+from torchvision.models import Weights, WeightsEnum
 
 from prunebook import data, models, training, weights
 from prunebook.errors import BadValue, MissingData
@@ -138,6 +142,117 @@ def test_find_checks_the_hash_in_a_name(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / name).write_bytes(b"bad")
     with pytest.raises(BadValue, match="is damaged"):
         weights.find(name)
+
+
+Download = Callable[..., None]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of weights, not there yet."""
+    monkeypatch.setenv("PRUNEBOOK_WEIGHTS", str(tmp_path / "weights"))
+    return tmp_path / "weights"
+
+
+@pytest.fixture
+def offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that torchvision seems to offer for resnet50, at an address that needs no network."""
+    file = tmp_path / f"resnet50-{hashlib.sha256(b'good').hexdigest()[:8]}.pth"
+    file.write_bytes(b"good")
+
+    class Offer(WeightsEnum):
+        FIRST = Weights(url=file.as_uri(), transforms=nn.Identity, meta={})
+        DEFAULT = FIRST
+
+    monkeypatch.setattr(torchvision.models, "get_model_weights", {"resnet50": Offer}.__getitem__)
+    return file
+
+
+def test_torchvisions_weights_are_fetched_once_and_stand_under_their_name(
+    folder: Path, offered: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    real: Download = torch.hub.download_url_to_file
+
+    def fetch(url: str, path: str, *options: Any) -> None:
+        calls.append((url, Path(path).name, os.listdir(folder)))
+        real(url, path, *options)
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fetch)
+    assert weights.from_torchvision("resnet50", "FIRST") == folder / offered.name
+    assert (folder / offered.name).read_bytes() == b"good"
+    ((url, name, seen),) = calls
+    assert url == offered.as_uri()
+    assert name != offered.name
+    assert offered.name not in seen  # it gets its name only when it is complete
+    assert weights.from_torchvision("resnet50", "DEFAULT") == folder / offered.name
+    assert len(calls) == 1
+    assert os.listdir(folder) == [offered.name]
+
+
+def test_weights_with_another_hash_than_their_name_says_are_not_kept(folder: Path, offered: Path) -> None:
+    offered.write_bytes(b"bad")
+    with pytest.raises(BadValue, match=rf"{offered.name} could not be downloaded to .*invalid hash") as caught:
+        weights.from_torchvision("resnet50", "DEFAULT")
+    assert "\n" not in str(caught.value)
+    assert os.listdir(folder) == []
+    offered.write_bytes(b"good")
+    assert weights.from_torchvision("resnet50", "DEFAULT").read_bytes() == b"good"  # one failure does not last
+
+
+def test_a_network_that_cannot_be_reached_is_one_sentence_and_leaves_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetch(url: str, path: str, *options: Any) -> None:
+        Path(path).write_bytes(b"half")
+        raise URLError("no route\nto host")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fetch)
+    with pytest.raises(BadValue, match=r"resnet50-11ad3fa6\.pth could not be downloaded to .*no route to host"):
+        weights.from_torchvision("resnet50", "DEFAULT")
+    assert os.listdir(folder) == []
+
+
+def test_a_damaged_file_under_the_name_of_torchvisions_weights_is_not_used(folder: Path, offered: Path) -> None:
+    folder.mkdir()
+    (folder / offered.name).write_bytes(b"bad")
+    with pytest.raises(BadValue, match=rf"{offered.name} is damaged.*delete it and get it again"):
+        weights.from_torchvision("resnet50", "DEFAULT")
+
+
+@pytest.mark.parametrize(
+    ("arch", "name", "words"),
+    [
+        ("resnet5", "DEFAULT", "arch is 'resnet5'.*did you mean 'resnet50'"),
+        ("resnet20", "DEFAULT", "arch is 'resnet20', but must be one of: resnet50, vgg16, vgg19"),
+        ("resnet50", "IMAGENET1K_V3", "weights is 'IMAGENET1K_V3'.*did you mean 'IMAGENET1K_V"),
+        ("vgg19", "default", "must be one of: IMAGENET1K_V1, DEFAULT"),
+    ],
+)
+def test_what_torchvision_does_not_have_is_refused_without_a_download(
+    arch: str, name: str, words: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *given: pytest.fail("downloaded"))
+    with pytest.raises(BadValue, match=words):
+        weights.from_torchvision(arch, name)
+    assert not folder.exists()
+
+
+def test_every_architecture_that_can_start_from_torchvision_is_ours_and_its_files_carry_a_hash(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def fetch(url: str, path: str, hash_prefix: str) -> None:
+        asked.append((Path(url).stem, hash_prefix))
+        raise OSError
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fetch)
+    assert weights.TORCHVISION.keys() <= set(models.names())
+    for arch in weights.TORCHVISION:
+        with pytest.raises(BadValue):
+            weights.from_torchvision(arch, "DEFAULT")
+    assert asked == [("resnet50-11ad3fa6", "11ad3fa6"), ("vgg16_bn-6c64b313", "6c64b313"), ("vgg19_bn-c79401a0", "c79401a0")]
 
 
 def test_a_checkpoint_comes_back_as_it_was_with_its_facts(tmp_path: Path) -> None:

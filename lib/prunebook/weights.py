@@ -78,18 +78,18 @@ def find(name: str) -> Path:
             f"weights file {name!r} is not in {path.parent}: run `make data DATASET=cifar10-resnets`, "
             "or set PRUNEBOOK_WEIGHTS to the folder that has it"
         )
-    expected = re.search(r"-([0-9a-f]{8,64})$", path.stem)
-    if expected and not sha256(path).startswith(expected[1]):
-        raise BadValue(f"{path} is damaged: its SHA-256 does not begin with {expected[1]}; delete it and get it again")
+    expected = _hash_in(name)
+    if expected and not sha256(path).startswith(expected):
+        raise BadValue(f"{path} is damaged: its SHA-256 does not begin with {expected}; delete it and get it again")
     return path
 
 
 def from_torchvision(arch: str, name: str) -> Path:
     """The file of torchvision's weights `name` (such as "DEFAULT" or "IMAGENET1K_V2") for an architecture of ours.
 
-    It is downloaded to the folder of `find`, checked against the hash in its name, unless it is there already; nothing
-    else in this project calls this without being told to. Raises BadValue for an architecture or weights that torchvision
-    does not have, and where the download fails.
+    Unless it is there already, it is downloaded to the folder of `find`, where it appears only if it is whole and its
+    SHA-256 begins as its name says; nothing else in this project calls this without being told to. Raises BadValue for an
+    architecture or weights that torchvision does not have, and where the download fails.
     """
     from torchvision import models as zoo  # here, because importing it takes a second
 
@@ -99,10 +99,9 @@ def from_torchvision(arch: str, name: str) -> Path:
     file = url.rsplit("/", 1)[1]
     folder = paths.weights_root()
     if not (folder / file).is_file():
-        folder.mkdir(parents=True, exist_ok=True)
         try:
-            files.write(folder / file, lambda part: torch.hub.download_url_to_file(url, str(part)))
-        except OSError as fault:
+            files.write(folder / file, lambda part: torch.hub.download_url_to_file(url, str(part), _hash_in(file)))
+        except (OSError, RuntimeError) as fault:  # no network, refused, wrong hash
             raise BadValue(f"{url} could not be downloaded to {folder}: {' '.join(str(fault).split())}") from None
     return find(file)
 
@@ -158,6 +157,12 @@ def load(path: str | Path) -> nn.Module:
         model = PruningPlan.from_json(plan).apply(model, torch.zeros(1, spec["in_channels"], 32, 32))
     load_into(model, path)
     return model
+
+
+def _hash_in(name: str) -> str | None:
+    """The beginning of a file's SHA-256 that ends its name, as in resnet20-12fca82f.th."""
+    found = re.search(r"-([0-9a-f]{8,64})$", Path(name).stem)
+    return found[1] if found else None
 
 
 def _sidecar(path: Path) -> Path:
