@@ -18,12 +18,12 @@ X = torch.zeros(1, 3, 32, 32)
 
 
 def random_weight(n: int, seed: int, shape: tuple[int, ...] = (2, 3, 3)) -> torch.Tensor:
-    return torch.randn(n, *shape, generator=torch.Generator().manual_seed(seed))
+    return torch.randn(n, *shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def coarse_weight(n: int, seed: int) -> torch.Tensor:
     """Whole numbers from -2 to 2, so that equal filters, equal averages and filters of zeros occur."""
-    return torch.randint(-2, 3, (n, 3), generator=torch.Generator().manual_seed(seed)).float()
+    return torch.randint(-2, 3, (n, 3), generator=torch.Generator().manual_seed(seed)).double()
 
 
 # The thesis written out, in exact fractions: Eq. 1, 2 and 4, and Algorithm 1 line by line.
@@ -117,13 +117,34 @@ def test_similarity_equals_equation_4_in_exact_fractions(norm, rescale, make):
     rows = literal_rows(weight, norm, rescale)
     expected = [[float(literal_similarity(a, b)) if i != j else 1.0 for j, b in enumerate(rows)] for i, a in enumerate(rows)]
     found = dice.similarity(weight, norm=norm, rescale=rescale)
-    assert found.dtype == torch.float64
     assert np.allclose(found.numpy(), expected, rtol=1e-9, atol=1e-12)
     assert np.allclose(dice.normalised(weight, norm, rescale).numpy(), np.array(rows, dtype=float), rtol=1e-12)
 
 
+@pytest.mark.parametrize("rescale", ["shift", "parts"])
+def test_single_precision_is_good_to_a_ten_millionth_and_keeps_equal_filters_equal(rescale):
+    weight = random_weight(20, seed=6, shape=(64, 3, 3)).float()
+    weight[13] = weight[4]
+    found = dice.similarity(weight, rescale=rescale)
+    assert found.dtype == torch.float64
+    assert dice.normalised(weight).dtype == torch.float32
+    assert dice.normalised(weight.half()).dtype == torch.float32
+    torch.testing.assert_close(found, dice.similarity(weight.double(), rescale=rescale), rtol=0, atol=1e-7)
+    assert found[4, 13] == 1
+    assert torch.equal(found[4], found[13])
+
+
+def test_the_weights_are_left_as_they_were():
+    for weight in (random_weight(4, seed=0), torch.ones(3, 2), torch.tensor([[1, -2], [0, 0]])):
+        before = weight.clone()
+        for rescale in dice.RESCALES:
+            dice.similarity(weight, rescale=rescale)
+            dice.normalised(weight, rescale=rescale)
+        assert torch.equal(weight, before)
+
+
 def test_similarity_of_filters_that_one_can_follow_by_hand():
-    weight = torch.tensor([[2.0, -2.0], [1.0, 1.0], [-3.0, 3.0]])
+    weight = torch.tensor([[2, -2], [1, 1], [-3, 3]])
     # Rescaled: (1, 0), (1, 1), (0, 1). Shared 1 of 1 + 2; nothing of 1 + 1; 1 of 2 + 1.
     expected = torch.tensor([[1, 2 / 3, 0], [2 / 3, 1, 2 / 3], [0, 2 / 3, 1]], dtype=torch.float64)
     found = dice.similarity(weight)
@@ -146,7 +167,7 @@ def test_similarities_are_symmetric_between_0_and_1_and_1_on_the_diagonal(n, see
 
 
 def test_layers_wider_than_a_chunk_are_compared_whole():
-    weight = random_weight(5, seed=8, shape=(1300,)).double()
+    weight = random_weight(5, seed=8, shape=(1300,))
     rows = dice.normalised(weight)
     expected = 2 * torch.minimum(rows[:, None], rows).sum(2) / (rows.sum(1)[:, None] + rows.sum(1))
     torch.testing.assert_close(dice.similarity(weight), expected)
@@ -363,13 +384,13 @@ def test_a_layer_by_itself_decides_by_its_own_weights_and_a_group_by_the_mean():
     model = models.build("resnet20", seed=0, width=0.5)
     layers = cutting.prunable_layers(model)
     plan = dice.plan(model, 0.25, mode="greedy", norm="max", rescale="parts", ends="high")
-    alone = dice.similarity(layers["layer1.0.conv1"].weight, norm="max", rescale="parts")
+    alone = dice.similarity(layers["layer1.0.conv1"].weight.double(), norm="max", rescale="parts")
     assert plan.keep["layer1.0.conv1"] == dice.select(alone, 0.25, mode="greedy", ends="high")
     group = next(group for group in cutting.coupled_layers(model, X) if group[0] == "conv1")
-    mean = sum(dice.similarity(layers[name].weight, norm="max", rescale="parts") for name in group) / len(group)
+    mean = sum(dice.similarity(layers[name].weight.double(), norm="max", rescale="parts") for name in group) / len(group)
     assert plan.keep["conv1"] == dice.select(mean, 0.25, mode="greedy", ends="high")
     lead = dice.plan(model, 0.25, coupled="lead")
-    assert lead.keep[group[1]] == dice.select(dice.similarity(layers["conv1"].weight), 0.25)
+    assert lead.keep[group[1]] == dice.select(dice.similarity(layers["conv1"].weight.double()), 0.25)
     whole = dice.plan(model, 0.25, coupled="keep")
     assert all(len(whole.keep[name]) == whole.widths[name] for name in group)
     assert len(whole.keep["layer1.0.conv1"]) == 6
@@ -404,8 +425,8 @@ def test_activations_are_the_raw_outputs_over_images_and_places():
     with torch.no_grad():
         outputs = model[0](images).permute(1, 0, 2, 3).reshape(6, -1)
         hidden = model.eval()[:6](images).T
-    assert plan.keep["0"] == dice.select(dice.similarity(outputs), 0.5)
-    assert plan.keep["5"] == dice.select(dice.similarity(hidden), 0.5)
+    assert plan.keep["0"] == dice.select(dice.similarity(outputs.double()), 0.5)
+    assert plan.keep["5"] == dice.select(dice.similarity(hidden.double()), 0.5)
     assert plan.keep["7"] == [0, 1]
     assert plan.parameters["images"] == 5
     assert plan.keep["5"] != dice.plan(model, 0.5, layers="all", example_inputs=images[:1]).keep["5"]
@@ -424,7 +445,7 @@ def test_a_depthwise_convolution_keeps_the_channels_that_it_reads_and_is_counted
     plan = dice.plan(model, 0.4, example_inputs=images[:1])
     assert plan.keep["0"] == plan.keep["3"]
     assert [len(kept) for kept in plan.keep.values()] == [5, 5, 4]
-    mean = (dice.similarity(model[0].weight) + dice.similarity(model[3].weight)) / 2
+    mean = (dice.similarity(model[0].weight.double()) + dice.similarity(model[3].weight.double())) / 2
     assert plan.keep["0"] == dice.select(mean, 0.4)
     smaller = plan.apply(model, images[:1])
     count = cutting.macs_if_kept(model, images[:1], ["0", "5"])
@@ -519,7 +540,7 @@ def test_the_stop_rule_ends_at_the_first_drop_beyond_the_tolerance():
     assert len(set(seen)) == 4
     assert parameters_of(plan.apply(model, X)) == seen[2]
     assert plan.parameters["ratio"] == 0.3
-    own = dice.order(dice.similarity(model.layer2[0].conv1.weight))[: allocation.limit(16, 0.3)]
+    own = dice.order(dice.similarity(model.layer2[0].conv1.weight.double()))[: allocation.limit(16, 0.3)]
     assert plan.keep["layer2.0.conv1"] == [i for i in range(16) if i not in own]
 
 
