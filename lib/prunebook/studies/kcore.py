@@ -6,13 +6,11 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, field_validator, model_validator
 
-from prunebook import data, models
-from prunebook.errors import BadValue, choose, nearest, require
+from prunebook import models
+from prunebook.errors import choose, require
 from prunebook.methods.kcore import SCORES
-from prunebook.studies.parameters import NotebookParameters
+from prunebook.studies.parameters import NetworkParameters, Schedule, listed, within
 from prunebook.trials import Trial
-
-Schedule = Literal["one-cycle", "cosine", "step", "constant"]
 
 VARIANTS: dict[str, dict[str, Any]] = {  # other readings of what the paper leaves open, as parameters of the task "prune"
     "as in this book": {},
@@ -34,29 +32,9 @@ EXPERIMENTS = ("sample_sizes", "learning_rates", "selections", "halves", "import
 BY_ARCH = ("options", "weights", "finetune", "sample_sizes", "learning_rates", "halves", "layer")
 
 
-def _listed(value: Any) -> Any:
-    """A single value given where a list is meant."""
-    return value if isinstance(value, list | tuple) else [value]
-
-
-class Parameters(NotebookParameters):
+class Parameters(NetworkParameters):
     """Parameters of the k-core notebook."""
 
-    dataset: list[str] = Field(
-        ["digits"], min_length=1, description="digits, mnist, fashion_mnist, cifar10, cifar100, image_folder:NAME; or a list"
-    )
-    size: int | None = Field(None, ge=1, description="side of the images in pixels; default: as the dataset has them")
-    arch: list[str] = Field(["resnet20"], min_length=1, description="one architecture or a list of them")
-    options: dict[str, dict[str, bool | int | float | str]] = Field(
-        {}, description="options by architecture, such as {resnet20: {width: 0.5, shortcut: conv3}}"
-    )
-    weights: dict[str, str] = Field({}, description="file with trained weights by architecture; else trained here")
-    normalise: Literal["dataset", "imagenet"] = Field("dataset", description="mean and deviation of the input")
-    epochs: int = Field(8, ge=1, le=1000, description="of training a baseline")
-    lr: float = Field(0.1, gt=0, le=10, description="of training a baseline")
-    schedule: Schedule = Field("one-cycle", description="of training a baseline")
-    step_every: int | None = Field(None, ge=1, description="epochs after which schedule step divides the rate by 10")
-    batch_size: int = Field(64, ge=2, le=8192, description="of training and fine-tuning")
     taus: list[float] = Field([0.6, 0.7, 0.8], description="similarity thresholds, each in [0, 1]")
     targets: list[float] = Field([], description="shares of the MACs to remove, each in (0, 1): tau is found for each")
     scores: list[str] = Field(["entropy"], min_length=1, description=f"what keeps a filter: {', '.join(SCORES)}")
@@ -89,26 +67,17 @@ class Parameters(NotebookParameters):
     tables: list[int] = Field([], description="tables of the paper to show ours beside")
 
     _as_list = field_validator(
-        "dataset", "arch", "taus", "targets", "scores", "finetune_scores", "selections", "importance", "variants",
+        "taus", "targets", "scores", "finetune_scores", "selections", "importance", "variants",
         "criterion", "tables", mode="before",
-    )(_listed)  # fmt: skip
+    )(listed)  # fmt: skip
 
     @field_validator("variants", mode="before")
     @classmethod
     def _unquoted(cls, value: Any) -> Any:
         """In YAML a name such as `hash: ImageHash` without quotes is a mapping; it means the name."""
-        pairs = [dict(one) if isinstance(one, Mapping) and len(one) == 1 else one for one in _listed(value)]
-        return [f"{next(iter(one))}: {next(iter(one.values()))}" if isinstance(one, dict) else one for one in pairs]
-
-    @field_validator("dataset")
-    @classmethod
-    def _known_dataset(cls, value: list[str]) -> list[str]:
-        return [v if v.startswith("image_folder:") else choose("dataset", v, data.names()) for v in dict.fromkeys(value)]
-
-    @field_validator("arch", "selections", "importance", "criterion")
-    @classmethod
-    def _known_archs(cls, value: list[str]) -> list[str]:
-        return list(dict.fromkeys(choose("arch", name, models.names()) for name in value))
+        return [
+            ": ".join(map(str, *one.items())) if isinstance(one, dict) and len(one) == 1 else one for one in listed(value)
+        ]
 
     @field_validator("scores", "finetune_scores")
     @classmethod
@@ -123,30 +92,21 @@ class Parameters(NotebookParameters):
     @field_validator("taus")
     @classmethod
     def _in_range(cls, value: list[float]) -> list[float]:
-        for tau in value:
-            require(0 <= tau <= 1, "tau", tau, "a number from 0 to 1")
-        return sorted(set(value))
+        return within("tau", value, 0, 1, "a number from 0 to 1")
 
     @field_validator("targets")
     @classmethod
     def _are_shares(cls, value: list[float]) -> list[float]:
-        for target in value:
-            require(0 < target < 1, "target", target, "a share of the MACs between 0 and 1, such as 0.5")
-        return sorted(set(value))
+        return within("target", value, 0, 1, "a share of the MACs between 0 and 1, such as 0.5", ends=False)
 
     @field_validator("tables")
     @classmethod
     def _are_tables(cls, value: list[int]) -> list[int]:
-        for table in value:
-            require(1 <= table <= 8, "table", table, "one of the paper's tables 1 to 8")
-        return sorted(set(value))
+        return [int(table) for table in within("table", value, 1, 8, "one of the paper's tables 1 to 8")]
 
     @model_validator(mode="after")
     def _belong_together(self) -> "Parameters":
-        for name in BY_ARCH:
-            for arch in getattr(self, name):
-                if arch not in models.names():
-                    raise BadValue(f"{name} names {arch!r}, which is no architecture{nearest(arch, models.names())}")
+        self.check_names(BY_ARCH)
         for name in EXPERIMENTS:
             for arch in getattr(self, name):
                 require(arch in self.arch, name, arch, f"an architecture of this run: {', '.join(self.arch)}")
@@ -162,11 +122,8 @@ class Parameters(NotebookParameters):
         require(bool(self.taus or self.targets), "taus", self.taus, "at least one threshold where targets is empty")
         require(not self.variants or bool(self.targets), "targets", self.targets, "at least one where variants are tried")
         require(not self.paired or self.draws == self.seeds, "draws", self.draws, f"{self.seeds}, as seeds, where paired")
-        several = len(self.dataset) > 1 and bool(self.weights)
-        require(not several, "dataset", self.dataset, "a single one where weights are given, which fit one only")
-        for schedule, every in (("schedule", "step_every"), ("finetune_schedule", "finetune_step_every")):
-            stepped = getattr(self, schedule) == "step"
-            require(not stepped or getattr(self, every) is not None, every, None, f"given where {schedule} is 'step'")
+        self.check_schedule("schedule", "step_every")
+        self.check_schedule("finetune_schedule", "finetune_step_every")
         for arch in dict.fromkeys([*self.arch, *self.criterion]):
             models.check(arch, self.options.get(arch, {}))
         return self
@@ -176,11 +133,11 @@ class Parameters(NotebookParameters):
         """With other architectures, the run's experiments on its own ones are left out."""
         kept = dict(run)
         for name in EXPERIMENTS if "arch" in given else ():
-            chosen = _listed(given["arch"])
+            chosen = listed(given["arch"])
             if isinstance(kept.get(name), dict):
                 kept[name] = {arch: value for arch, value in kept[name].items() if arch in chosen}
             elif name in kept:
-                kept[name] = [arch for arch in _listed(kept[name]) if arch in chosen]
+                kept[name] = [arch for arch in listed(kept[name]) if arch in chosen]
         return kept
 
     @property
@@ -261,15 +218,10 @@ def layers(p: Parameters) -> list[Trial]:
 def sample_sizes(p: Parameters) -> list[Trial]:
     """Table 8: other numbers of images, at one threshold. Accuracy is measured where the run fine-tunes."""
     return [
-        prune(p, case, tau=p.experiment_tau, images=size, **_rates_only(size != p.images), **tuned(p, case))
+        prune(p, case, tau=p.experiment_tau, images=size, **_briefly("none", size != p.images), **tuned(p, case))
         for arch, sizes in p.sample_sizes.items()
         for case, size in product(cases(p, [arch]), sizes)
     ]
-
-
-def _rates_only(other: bool) -> dict[str, str]:
-    """Networks that are only there for their cost are not evaluated; the usual ones share their records with `prunings`."""
-    return {"evaluate": "none"} if other else {}
 
 
 def learning_rates(p: Parameters) -> list[Trial]:
@@ -292,20 +244,27 @@ SELECTIONS = {  # of Figure 5, as the task "prune" calls them
 def selections(p: Parameters) -> list[Trial]:
     """Figure 5: each part of the criterion alone, both, and neither, at one threshold. Fine-tuned all or none."""
     return [
-        prune(p, case, tau=p.experiment_tau, **selection, **_brief(selection["scope"] == "layer"), **tuned(p, case))
+        prune(
+            p,
+            case,
+            tau=p.experiment_tau,
+            **selection,
+            **_briefly("recalibrated", selection["scope"] == "layer"),
+            **tuned(p, case),
+        )
         for case, selection in product(cases(p, p.selections), SELECTIONS.values())
     ]
 
 
-def _brief(only_here: bool) -> dict[str, str]:
-    """The accuracy of the merely cut network is left out where it would not share a record with `prunings`."""
-    return {"evaluate": "recalibrated"} if only_here else {}
+def _briefly(moments: str, only_here: bool) -> dict[str, str]:
+    """Fewer moments are measured of networks that are only here: they share no record with `prunings`."""
+    return {"evaluate": moments} if only_here else {}
 
 
 def halves(p: Parameters) -> list[Trial]:
     """Figure 3, left: of each group the filter with the highest or the lowest entropy."""
     return [
-        prune(p, case, tau=tau, score=score, **_brief(score == "low-entropy"), **tuned(p, case))
+        prune(p, case, tau=tau, score=score, **_briefly("recalibrated", score == "low-entropy"), **tuned(p, case))
         for arch, taus in p.halves.items()
         for case, tau, score in product(cases(p, [arch]), taus, ("entropy", "low-entropy"))
     ]

@@ -1,13 +1,16 @@
 """What the parameters of all notebooks have in common: they are checked as a whole before anything runs."""
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from prunebook.errors import BadValue
+from prunebook import data, models
+from prunebook.errors import BadValue, choose, nearest, require
 from prunebook.validation import sentence
+
+Schedule = Literal["one-cycle", "cosine", "step", "constant"]
 
 
 class NotebookParameters(BaseModel):
@@ -41,6 +44,73 @@ class NotebookParameters(BaseModel):
         """
         names = [name for source in namespace.get("In", []) for name in _assigned(source)]
         return cls.check({name: namespace[name] for name in names if name in namespace})
+
+
+def listed(value: Any) -> Any:
+    """A single value given where a list is meant."""
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def within(name: str, values: Iterable[float], low: float, high: float, allowed: str, ends: bool = True) -> list[float]:
+    """The values, sorted, without repetitions. BadValue for one outside of `low` to `high`, with or without these `ends`."""
+    for value in values:
+        require(low <= value <= high if ends else low < value < high, name, value, allowed)
+    return sorted(set(values))
+
+
+class NetworkParameters(NotebookParameters):
+    """What studies that prune trained networks have in common: data, networks, and how these are trained here."""
+
+    dataset: list[str] = Field(
+        ["digits"], min_length=1, description="digits, mnist, fashion_mnist, cifar10, cifar100, image_folder:NAME; or a list"
+    )
+    size: int | None = Field(None, ge=1, description="side of the images in pixels; default: as the dataset has them")
+    arch: list[str] = Field(["resnet20"], min_length=1, description="one architecture or a list of them")
+    options: dict[str, dict[str, bool | int | float | str]] = Field(
+        {}, description="options by architecture, such as {resnet20: {width: 0.5, shortcut: conv3}}"
+    )
+    weights: dict[str, str] = Field({}, description="file with trained weights by architecture; else trained here")
+    normalise: Literal["dataset", "imagenet"] = Field("dataset", description="mean and deviation of the input")
+    epochs: int = Field(8, ge=1, le=1000, description="of training a baseline")
+    lr: float = Field(0.1, gt=0, le=10, description="of training a baseline")
+    schedule: Schedule = Field("one-cycle", description="of training a baseline")
+    step_every: int | None = Field(None, ge=1, description="epochs after which schedule step divides the rate by 10")
+    batch_size: int = Field(64, ge=2, le=8192, description="of training and fine-tuning")
+
+    _lists = field_validator("dataset", "arch", mode="before")(listed)
+
+    @field_validator("dataset")
+    @classmethod
+    def _known_dataset(cls, value: list[str]) -> list[str]:
+        return [v if v.startswith("image_folder:") else choose("dataset", v, data.names()) for v in dict.fromkeys(value)]
+
+    @field_validator("arch")
+    @classmethod
+    def _known_arch(cls, value: list[str]) -> list[str]:
+        return known_archs(value)
+
+    @model_validator(mode="after")
+    def _one_dataset_for_weights(self) -> Self:
+        several = len(self.dataset) > 1 and bool(self.weights)
+        require(not several, "dataset", self.dataset, "a single one where weights are given, which fit one only")
+        return self
+
+    def check_names(self, by_arch: Iterable[str]) -> None:
+        """BadValue where a parameter by architecture, one of those named, has a key that is no architecture."""
+        for name in by_arch:
+            for arch in getattr(self, name):
+                if arch not in models.names():
+                    raise BadValue(f"{name} names {arch!r}, which is no architecture{nearest(arch, models.names())}")
+
+    def check_schedule(self, schedule: str, every: str) -> None:
+        """BadValue where the schedule of this name is "step", and its length is missing."""
+        stepped = getattr(self, schedule) == "step"
+        require(not stepped or getattr(self, every) is not None, every, None, f"given where {schedule} is 'step'")
+
+
+def known_archs(value: Iterable[str]) -> list[str]:
+    """The names, without repetitions. BadValue for one that is no architecture."""
+    return list(dict.fromkeys(choose("arch", name, models.names()) for name in value))
 
 
 def _assigned(source: str) -> list[str]:

@@ -1,0 +1,350 @@
+"""Sørensen-Dice pruning: what its notebook can be asked for, and the trials that this takes."""
+
+from itertools import product
+from typing import Any, Literal, NamedTuple
+
+from pydantic import Field, field_validator, model_validator
+
+from prunebook import data, models
+from prunebook.errors import choose, require
+from prunebook.methods.baselines import CRITERIA
+from prunebook.studies.parameters import NetworkParameters, Schedule, known_archs, listed, within
+from prunebook.trials import Trial
+
+METHODS = ("dice", *CRITERIA)
+GROWING = "growing_reg"
+VARIANTS: dict[str, dict[str, Any]] = {  # other readings of what the thesis leaves open, as parameters of its decision
+    "as in this book": {},
+    "greedy": {"mode": "greedy"},
+    "high end only": {"ends": "high"},
+    "low end only": {"ends": "low"},
+    "greedy, high end only": {"mode": "greedy", "ends": "high"},
+    "divided by max(w)": {"norm": "max"},
+    "not rescaled": {"rescale": "none"},
+    "signs apart": {"rescale": "parts"},
+    "signs apart, high end only": {"rescale": "parts", "ends": "high"},
+    "activations": {"of": "activations"},
+    "activations, high end only": {"of": "activations", "ends": "high"},
+    "activations, signs apart, high end only": {"of": "activations", "rescale": "parts", "ends": "high"},
+}
+TRAINABLE = ("all", "linear", "head")
+BY_ARCH = ("options", "weights", "pretrained")
+
+
+class Candidate(NamedTuple):
+    """A network to start from on another task: where and how long it was trained, or the file that it is."""
+
+    dataset: str
+    arch: str
+    epochs: int
+    seed: int
+
+
+class Parameters(NetworkParameters):
+    """Parameters of the Sørensen-Dice notebook."""
+
+    arch: list[str] = Field(["dice_cnn"], min_length=1, description="one architecture or a list of them")
+    pretrained: dict[str, str] = Field({}, description="weights to start from by architecture: a file, or torchvision:NAME")
+    epochs: int = Field(20, ge=1, le=1000, description="of training a baseline")
+    lr: float = Field(0.01, gt=0, le=10, description="of training and fine-tuning, at the start")
+    schedule: Schedule = Field("step", description="of training and fine-tuning")
+    step_every: int | None = Field(7, ge=1, description="epochs after which schedule step divides the rate by 10")
+    batch_size: int = Field(32, ge=2, le=8192, description="of training and fine-tuning")
+    optimizer: Literal["adam", "sgd"] = Field("adam", description="of training and fine-tuning")
+    weight_decay: float = Field(1e-5, ge=0, le=1, description="of training and fine-tuning")
+    pad: int = Field(0, ge=0, le=64, description="pixels of padding for random crops; 0: no crops")
+    rotate: float = Field(15, ge=0, le=180, description="degrees of random rotation, either way")
+    seeds: int = Field(1, ge=1, le=100, description="repetitions with other initial weights, batches and draws")
+    methods: list[str] = Field(["dice", "l1", "random"], min_length=1, description=f"to compare: {', '.join(METHODS)}")
+    targets: list[float] = Field(
+        [], description="shares of the MACs to remove from convolutions, the same for all (Table 3)"
+    )
+    ratios: list[float] = Field([], description="shares of the filters to remove as the thesis does it (Table 2)")
+    curve: list[float] = Field([], description="shares of the filters to remove without fine-tuning (Figure 2)")
+    finetune: int = Field(0, ge=0, le=1000, description="epochs of fine-tuning of every pruned network; 0: none")
+    regularised: int = Field(0, ge=0, le=1000, description=f"of these, how many {GROWING} spends before the cut")
+    regularised_lr: float = Field(1e-3, gt=0, le=10, description=f"constant learning rate of these epochs of {GROWING}")
+    recalibrate: int = Field(
+        1000, ge=2, description="training images for batch-norm statistics (not where ratios are given)"
+    )
+    images: int = Field(100, ge=1, le=100_000, description="training images that activations and gradients are taken from")
+    variants: list[str] = Field([], description=f"other readings to try: {'; '.join(map(repr, VARIANTS))}")
+    quantiles: list[list[float]] = Field([], description="pairs [alpha, beta] to try")
+    quantiles_ratio: float = Field(
+        0.25, gt=0, lt=1, description="limiter beside quantiles: share of the filters that may go"
+    )
+    variants_finetune: int = Field(0, ge=0, le=1000, description="epochs of fine-tuning of variants and quantiles; 0: none")
+    tunings: list[str] = Field(
+        [], description=f"what to fine-tune: {', '.join(TRAINABLE)}; each with and without recalibration"
+    )
+    drops: list[float] = Field([], description="points of validation accuracy to lose before removal stops (section 3.2)")
+    profiles: bool = Field(False, description="show the similarities of every layer")
+    speed: bool = Field(False, description="measure latency before and after pruning to the targets")
+    transfer_to: str | None = Field(None, description="dataset on which candidates are fine-tuned")
+    candidates: list[Candidate] = Field([], description="networks to choose from, each [dataset, arch, epochs, seed]")
+    transfer_epochs: int = Field(2, ge=1, le=1000, description="of fine-tuning candidates")
+    transfer_lr: float = Field(1e-3, gt=0, le=10, description="of fine-tuning candidates")
+    tables: list[int] = Field([], description="tables of the thesis to show ours beside: 2, 3")
+
+    _as_list = field_validator(
+        "methods", "targets", "ratios", "curve", "variants", "tunings", "drops", "tables", mode="before"
+    )(listed)
+
+    @field_validator("methods")
+    @classmethod
+    def _known_methods(cls, value: list[str]) -> list[str]:
+        return list(dict.fromkeys(choose("method", name, METHODS) for name in value))
+
+    @field_validator("variants")
+    @classmethod
+    def _known_variants(cls, value: list[str]) -> list[str]:
+        return list(dict.fromkeys(choose("variant", name, VARIANTS) for name in value))
+
+    @field_validator("tunings")
+    @classmethod
+    def _known_tunings(cls, value: list[str]) -> list[str]:
+        return list(dict.fromkeys(choose("tuning", name, TRAINABLE) for name in value))
+
+    @field_validator("targets")
+    @classmethod
+    def _are_targets(cls, value: list[float]) -> list[float]:
+        return within("target", value, 0, 1, "a share of the MACs between 0 and 1, such as 0.43", ends=False)
+
+    @field_validator("ratios", "curve")
+    @classmethod
+    def _are_ratios(cls, value: list[float]) -> list[float]:
+        for ratio in value:
+            require(ratio < 1, "ratio", ratio, "a share of the filters, at least 0 and below 1")
+        return within("ratio", value, 0, 1, "a share of the filters, at least 0 and below 1")
+
+    @field_validator("drops")
+    @classmethod
+    def _are_drops(cls, value: list[float]) -> list[float]:
+        return within("drop", value, 0, 100, "points of accuracy above 0 and below 100", ends=False)
+
+    @field_validator("quantiles")
+    @classmethod
+    def _are_quantiles(cls, value: list[list[float]]) -> list[list[float]]:
+        for pair in value:
+            inside = len(pair) == 2 and 0 <= pair[0] <= pair[1] <= 1
+            require(inside, "quantiles", pair, "two numbers [alpha, beta], 0 <= alpha <= beta <= 1")
+        return value
+
+    @field_validator("tables")
+    @classmethod
+    def _are_tables(cls, value: list[int]) -> list[int]:
+        return [int(table) for table in within("table", value, 2, 3, "one of the thesis's tables 2 and 3")]
+
+    @field_validator("transfer_to")
+    @classmethod
+    def _known_target(cls, value: str | None) -> str | None:
+        known = value is None or value.startswith("image_folder:")
+        return value if known else choose("transfer_to", value, data.names())
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> "Parameters":
+        self.check_names(BY_ARCH)
+        self.check_schedule("schedule", "step_every")
+        for arch in self.pretrained:
+            require(arch not in self.weights, "pretrained", arch, "an architecture without weights of its own")
+        for name in ("variants", "tunings", "speed"):
+            require(
+                not getattr(self, name) or bool(self.targets), "targets", self.targets, f"at least one where {name} is given"
+            )
+        require(not self.tunings or self.finetune > 0, "finetune", self.finetune, "at least 1 where tunings are given")
+        if GROWING in self.methods:
+            require(self.regularised > 0, "regularised", self.regularised, f"at least 1 where {GROWING} is compared")
+        short = self.finetune and self.regularised >= self.finetune
+        require(
+            not short,
+            "regularised",
+            self.regularised,
+            f"below {self.finetune}, the epochs of finetune, of which they are part",
+        )
+        require(
+            (self.transfer_to is None) == (not self.candidates), "candidates", self.candidates, "given where transfer_to is"
+        )
+        for candidate in self.candidates:
+            choose("dataset of a candidate", candidate.dataset, data.names())
+            require(
+                candidate.epochs >= 1 and candidate.seed >= 0,
+                "candidate",
+                list(candidate),
+                "[dataset, arch, epochs from 1, seed from 0]",
+            )
+        known_archs(candidate.arch for candidate in self.candidates)
+        for arch in self.arch:
+            models.check(arch, self.options.get(arch, {}))
+        return self
+
+    @property
+    def criteria(self) -> list[str]:
+        """The methods beside Dice."""
+        return [method for method in self.methods if method != "dice"]
+
+
+class Case(NamedTuple):
+    """One of a run's repeated cases."""
+
+    dataset: str
+    arch: str
+    seed: int
+
+
+def cases(p: Parameters) -> list[Case]:
+    """Every dataset, architecture and repetition of the run."""
+    return [Case(*case) for case in product(p.dataset, p.arch, range(p.seeds))]
+
+
+def fit(p: Parameters, epochs: int, seed: int, **changes: Any) -> dict[str, Any]:
+    """A training of so many epochs by the run's recipe; its steps are as much shorter as it is."""
+    every = None if p.step_every is None else max(1, round(p.step_every * epochs / p.epochs))
+    settings: dict[str, Any] = {"epochs": epochs, "lr": p.lr, "batch_size": p.batch_size, "schedule": p.schedule}
+    settings["step_every"] = every
+    settings |= {"optimizer": p.optimizer, "weight_decay": p.weight_decay, "pad": p.pad, "rotate": p.rotate, "seed": seed}
+    return settings | changes
+
+
+def baseline(p: Parameters, case: Case, epochs: int | None = None) -> Trial:
+    """The network before pruning. Foreign weights are the same whatever the seed."""
+    params: dict[str, Any] = {"dataset": case.dataset, "size": p.size, "arch": case.arch, "normalise": p.normalise}
+    params["options"] = p.options.get(case.arch, {})
+    if case.arch in p.weights:
+        return Trial("baseline", params | {"weights": p.weights[case.arch]})
+    params["pretrained"] = p.pretrained.get(case.arch)
+    return Trial("baseline", params | {"fit": fit(p, epochs or p.epochs, case.seed)})
+
+
+def compared(p: Parameters, case: Case, method: str, **decision: Any) -> dict[str, Any]:
+    """A decision by `method` in this case, as parameters of the tasks that take one."""
+    params: dict[str, Any] = {"baseline": baseline(p, case).params, "images": p.images, "draw": case.seed}
+    if method == "dice":
+        return params | {"decision": {"method": "dice", **decision}}
+    if method == GROWING:
+        changes = {"schedule": "constant", "step_every": None, "lr": p.regularised_lr}
+        params["regularised"] = {"fit": fit(p, p.regularised, case.seed, **changes)}
+    return params | {"decision": {"method": "baseline", "criterion": method, **decision}}
+
+
+def tuned(p: Parameters, case: Case, method: str, **changes: Any) -> dict[str, Any]:
+    """The fine-tuning that the run asks for, as a parameter of the task "compare": all methods spend the same epochs."""
+    if not p.finetune:
+        return {}
+    epochs = p.finetune - (p.regularised if method == GROWING else 0)
+    return {"finetune": fit(p, epochs, case.seed, **changes)}
+
+
+def baselines(p: Parameters) -> list[Trial]:
+    return [baseline(p, case) for case in cases(p)]
+
+
+def equal_macs(p: Parameters) -> list[Trial]:
+    """Table 3: every method removes the same share of the MACs, from convolutions only, and is recalibrated."""
+    return [
+        Trial(
+            "compare", {**compared(p, case, method, target=target), "recalibrate": p.recalibrate, **tuned(p, case, method)}
+        )
+        for case, target, method in product(cases(p), p.targets, p.methods)
+    ]
+
+
+def fixed_ratio(p: Parameters) -> list[Trial]:
+    """Table 2: the criteria prune linear layers too, Dice convolutions only, as the thesis does; Dice also as they do."""
+    scopes = [(method, {} if method == "dice" else {"layers": "all"}) for method in p.methods]
+    scopes += [("dice", {"layers": "all"})] if "dice" in p.methods and p.criteria else []
+    return [
+        Trial("compare", {**compared(p, case, method, ratio=ratio, **scope), **tuned(p, case, method)})
+        for case, ratio, (method, scope) in product(cases(p), p.ratios, scopes)
+    ]
+
+
+def curves(p: Parameters) -> list[Trial]:
+    """Figure 2: accuracy at every ratio without fine-tuning, convolutions only."""
+    if not p.curve:
+        return []
+    common = {"ratios": p.curve, "recalibrate": p.recalibrate}
+    return [Trial("sweep", {**compared(p, case, method), **common}) for case, method in product(cases(p), p.methods)]
+
+
+def variants(p: Parameters) -> list[Trial]:
+    """Other readings of the method, each at the run's targets."""
+    grid = product(cases(p), p.targets, [VARIANTS[name] for name in p.variants])
+    return [variant(p, case, target=target, **options) for case, target, options in grid]
+
+
+def quantiles(p: Parameters) -> list[Trial]:
+    """Other alpha and beta under the same limiter; where they admit fewer filters, fewer go."""
+    grid = product(cases(p), p.quantiles)
+    return [variant(p, case, ratio=p.quantiles_ratio, alpha=alpha, beta=beta) for case, (alpha, beta) in grid]
+
+
+def variant(p: Parameters, case: Case, **decision: Any) -> Trial:
+    """Another reading, recalibrated, and fine-tuned for as long as the run says."""
+    params = {**compared(p, case, "dice", **decision), "recalibrate": p.recalibrate}
+    if p.variants_finetune:
+        params["finetune"] = fit(p, p.variants_finetune, case.seed)
+    return Trial("compare", params)
+
+
+def tunings(p: Parameters) -> list[Trial]:
+    """Fine-tuning the last layer, the linear layers, or all; each with and without recalibration before it."""
+    grid = product(cases(p), p.targets[:1], p.tunings, (p.recalibrate, 0))
+    return [
+        Trial(
+            "compare",
+            {**compared(p, case, "dice", target=target), "recalibrate": images, **tuned(p, case, "dice", trainable=what)},
+        )
+        for case, target, what, images in grid
+    ]
+
+
+def stops(p: Parameters) -> list[Trial]:
+    """The stop rule: remove until so many points are lost on the validation split, recalibrated before each look."""
+    grid = product(cases(p), p.drops, (0, p.recalibrate))
+    return [
+        Trial("stop", {"baseline": baseline(p, case).params, "drop": drop, "recalibrate": images, "draw": case.seed})
+        for case, drop, images in grid
+    ]
+
+
+def profiles(p: Parameters) -> list[Trial]:
+    """The similarities of every layer, first repetition."""
+    found = [case for case in cases(p) if case.seed == 0] if p.profiles else []
+    return [Trial("profile", {"baseline": baseline(p, case).params, "images": p.images}) for case in found]
+
+
+def speeds(p: Parameters) -> list[Trial]:
+    """Latency, first repetition: of Dice as in Table 3, and of whatever Table 2 cuts."""
+    found = [case for case in cases(p) if case.seed == 0] if p.speed else []
+    decisions: list[dict[str, Any]] = [{"target": target} for target in p.targets]
+    decisions += [{"ratio": ratio, "layers": layers} for ratio in p.ratios for layers in ("conv", "all")]
+    return [Trial("speed", compared(p, case, "dice", **decision)) for case, decision in product(found, decisions)]
+
+
+def transfers(p: Parameters) -> list[Trial]:
+    """Every candidate, fine-tuned on the other task."""
+    settings = {"schedule": "cosine", "step_every": None, "lr": p.transfer_lr}
+    return [
+        Trial(
+            "transfer",
+            {
+                "baseline": baseline(p, Case(c.dataset, c.arch, c.seed), c.epochs).params,
+                "dataset": p.transfer_to,
+                "images": p.images,
+                "finetune": fit(p, p.transfer_epochs, 0, **settings),
+            },
+        )
+        for c in p.candidates
+    ]
+
+
+def parts(p: Parameters) -> dict[str, list[Trial]]:
+    """The trials of each part of the run, in the order in which they are computed; parts may share some."""
+    parts = (
+        baselines, profiles, speeds, curves, stops, variants, quantiles, equal_macs, fixed_ratio, tunings, transfers,
+    )  # fmt: skip
+    return {part.__name__: part(p) for part in parts}
+
+
+def trials(p: Parameters) -> list[Trial]:
+    return list(dict.fromkeys(trial for part in parts(p).values() for trial in part))
