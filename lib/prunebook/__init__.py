@@ -5,23 +5,24 @@ from typing import Any
 from torch import Tensor, nn
 
 from prunebook.errors import BadValue, choose
-from prunebook.methods import kcore
+from prunebook.methods import baselines, dice, kcore
 from prunebook.plan import PruningPlan
 
-METHODS = {"kcore": kcore.plan}
+METHODS = {"kcore": kcore.plan, "dice": dice.plan, "baseline": baselines.plan}
 
 
 def prune(model: nn.Module, example_inputs: Tensor, method: str, **options: Any) -> tuple[nn.Module, PruningPlan]:
-    """Make a network smaller with one of the papers' methods.
+    """Make a network smaller with one of the papers' methods, or with a criterion to compare them with.
 
     Parameters
     ----------
     model : any network that Torch-Pruning can trace; left as it was
     example_inputs : Tensor (1, c, h, w)
         An input that the network takes, to trace it.
-    method : {"kcore"}
-    options : of that method's `plan`. For "kcore": `tau` or `target` is needed, and `images`, a normalised batch of
-        training images, should be given; without it the decision rests on `example_inputs` alone.
+    method : {"kcore", "dice", "baseline"}
+    options : of that method's `plan`, such as `images`, a normalised batch of training images, without which a decision
+        that looks at images rests on `example_inputs` alone. "kcore" needs `tau` or `target`, "dice" `ratio` or `target`,
+        "baseline" a `criterion` of Torch-Pruning's and `ratio` or `target`.
 
     Returns
     -------

@@ -348,3 +348,63 @@ def parts(p: Parameters) -> dict[str, list[Trial]]:
 
 def trials(p: Parameters) -> list[Trial]:
     return list(dict.fromkeys(trial for part in parts(p).values() for trial in part))
+
+
+def differences(p: Parameters) -> list[str]:
+    """In what this run is not the thesis's experiment, one sentence each."""
+    found = [sentence for arch in p.arch for sentence in _network_differences(p, arch)]
+    recipe = (p.optimizer, p.batch_size, p.lr, p.schedule, p.weight_decay, p.epochs)
+    if recipe != ("adam", 32, 0.01, "step", 1e-5, 20):
+        steps = f" of {p.step_every} epochs" if p.schedule == "step" else ""
+        found.append(
+            f"Training: {p.epochs} epochs of {p.optimizer}, schedule {p.schedule}{steps} from {p.lr:g}, batches of "
+            f"{p.batch_size}, weight decay {p.weight_decay:g}; the thesis: 20 epochs of Adam, 1e-2 to 1e-4, batches of 32, "
+            "1e-5."
+        )
+    elif p.schedule == "step":
+        found.append(
+            f"Learning rate: {p.lr:g}, divided by 10 after every {p.step_every} epochs; the thesis prints 1e-2 to 1e-4 and "
+            "a factor of 0.1, not when."
+        )
+    if p.finetune and p.finetune != 20:
+        found.append(f"Fine-tuning: {p.finetune} epochs, the steps of the rate as much shorter; the thesis: 20 epochs.")
+    elif not p.finetune and (p.targets or p.ratios):
+        found.append("No fine-tuning; the thesis fine-tunes for 20 epochs.")
+    if GROWING in p.methods:
+        found.append(
+            f"{GROWING}: {p.regularised} epochs with the penalty before the cut, of the same budget; the thesis does not "
+            "say."
+        )
+    found.append(
+        f"Images: rotated by up to {p.rotate:g} degrees, mirrored only where a mirrored image is still one of its class "
+        "(not digits); the thesis mirrors, and rotates by an angle that it does not print."
+    )
+    found.append(
+        "Training uses 90 % of the official training images (80 % for digits); elbow and stop rule look at the rest, where "
+        "the thesis looks at test data (section 6.2)."
+    )
+    found.append("The last epoch counts. The thesis does not say which epoch it reports, nor how many seeds it has.")
+    if [name for name in p.dataset if name not in ("mnist", "cifar10")]:
+        found.append(f"Data: {', '.join(p.dataset)}; the thesis uses MNIST and CIFAR-10.")
+    return found
+
+
+def _network_differences(p: Parameters, arch: str) -> list[str]:
+    found = []
+    if arch not in ("dice_cnn", "vgg19", "resnet50"):
+        found.append(f"{arch}: the thesis has no such network.")
+    if arch == "dice_cnn":
+        found.append(
+            "dice_cnn: three convolutions of 32, 64 and 128 filters and two linear layers, our choice: the thesis shows its "
+            "network in a figure that its text does not contain."
+        )
+    if arch in ("vgg19", "resnet50") and arch not in p.pretrained and arch not in p.weights:
+        found.append(f"{arch}: trained from scratch; the thesis starts from weights for ImageNet.")
+    if arch == "resnet50" and p.options.get(arch, {}).get("stem") == "cifar":
+        found.append(
+            f"{arch}: a first convolution for images of 32 pixels, whose weights are not pretrained; the thesis does not "
+            "say how it adapts the network."
+        )
+    if arch == "vgg19":
+        found.append(f"{arch}: a global average and a small classifier behind the convolutions, our choice.")
+    return found
