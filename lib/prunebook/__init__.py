@@ -1,5 +1,6 @@
 """PruneBook: pruning neural networks by redundancy; five papers re-run, checked and taught."""
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
@@ -8,7 +9,7 @@ from prunebook.errors import BadValue, choose
 from prunebook.methods import baselines, dice, kcore
 from prunebook.plan import PruningPlan
 
-METHODS = {"kcore": kcore.plan, "dice": dice.plan, "baseline": baselines.plan}
+METHODS: dict[str, Callable[..., PruningPlan]] = {"kcore": kcore.plan, "dice": dice.plan, "baseline": baselines.plan}
 
 
 def prune(model: nn.Module, example_inputs: Tensor, method: str, **options: Any) -> tuple[nn.Module, PruningPlan]:

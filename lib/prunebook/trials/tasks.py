@@ -53,7 +53,7 @@ class Baseline(Parameters):
     arch: str = "resnet20"
     options: dict[str, Any] = Field({})
     weights: str | None = None
-    pretrained: str | None = Field(None, description="file of weights to start from, or torchvision:NAME, such as DEFAULT")
+    pretrained: str | None = Field(None, min_length=1, description="file of weights to start from, or torchvision:NAME")
     fit: Fit | None = None
     normalise: Literal["dataset", "imagenet"] = "dataset"
 
