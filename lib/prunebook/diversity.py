@@ -41,7 +41,7 @@ def profile(model: nn.Module, images: Tensor, ratio: float, bins: int = 50) -> d
     """By layer and reading: how similar pairs of filters are, and which filters one-shot pruning at `ratio` removes.
 
     Each is a dict of "quantiles" (at `QUANTILES`) over the pairs, "counts" of pairs in `bins` equal bins from 0 to 1, of
-    those "below" 0 and "above" 1 (only possible without rescaling), "averages" [lowest, highest] over the filters, and
+    those "below" 0 and "above" 1 (only possible without rescaling), "averages" of the filters (Algorithm 1, line 10), and
     "gone", the filters that would go. Layers with a single filter have no pairs and are left out.
     """
     require(isinstance(bins, int) and bins >= 1, "bins", bins, "a whole number of at least 1")
@@ -51,6 +51,18 @@ def profile(model: nn.Module, images: Tensor, ratio: float, bins: int = 50) -> d
             if len(alike) > 1:
                 found.setdefault(name, {})[reading] = _described(alike, ratio, bins)
     return found
+
+
+def spreads(model: nn.Module) -> dict[str, list[float]]:
+    """Of every filter of every convolution, mean |w| / max |w|: how evenly its weights are spread, in (0, 1]; 0 for zeros.
+
+    No similarity enters it: it belongs to one filter alone.
+    """
+    rows = {name: layer.weight.detach().abs().flatten(1).double() for name, layer in features.convolutions(model).items()}
+    return {
+        name: [round(spread, 6) for spread in (row.mean(1) / row.amax(1).clamp(min=1e-300)).tolist()]
+        for name, row in rows.items()
+    }
 
 
 def diversity(model: nn.Module, images: Tensor) -> dict[str, dict[str, float]]:
@@ -79,6 +91,6 @@ def _described(alike: Tensor, ratio: float, bins: int) -> dict[str, Any]:
         "counts": torch.histc(inside, bins, 0, 1).long().tolist(),
         "below": int((pairs < 0).sum()),
         "above": int((pairs > 1).sum()),
-        "averages": [round(averages.min().item(), 6), round(averages.max().item(), 6)],
+        "averages": [round(average, 6) for average in averages.tolist()],
         "gone": [filter for filter in range(n) if filter not in kept],
     }

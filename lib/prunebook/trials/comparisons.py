@@ -344,14 +344,15 @@ def speed(p: Speed, context: Context) -> dict[str, Any]:
     return {"cost": cost, "latency": rows, "threads": torch.get_num_threads()}
 
 
-@task("profile", version=1, parameters=Profile, needs=_needs_baseline)
+@task("profile", version=2, parameters=Profile, needs=_needs_baseline)
 def profile(p: Profile, context: Context) -> dict[str, Any]:
     """For every layer and reading: how similar pairs of filters are, and which filters would go."""
     dataset = tasks.load_data(p.baseline, context)
     model = tasks.load_network(p.baseline, dataset, context)
     images = data.draw(dataset.train, p.images, p.draw)
     images = data.normalise(images, *tasks.normalisation(p.baseline, dataset))
-    return {"layers": diversity.profile(model, images, p.ratio, p.bins), "ratio": p.ratio}
+    layers = diversity.profile(model, images, p.ratio, p.bins)
+    return {"layers": layers, "spread": diversity.spreads(model), "ratio": p.ratio}
 
 
 @task("transfer", version=1, parameters=Transfer, needs=_needs_baseline)
