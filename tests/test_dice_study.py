@@ -1,0 +1,133 @@
+"""The Sørensen-Dice study: what may be asked for, and that the comparisons it amounts to are fair."""
+
+from typing import Any
+
+import pytest
+
+from prunebook.errors import BadValue
+from prunebook.studies import dice as study
+from prunebook.studies.dice import Parameters
+
+FULL: dict[str, Any] = {
+    "dataset": ["mnist", "cifar10"],
+    "seeds": 3,
+    "methods": ["dice", "l1", "growing_reg"],
+    "targets": [0.43],
+    "ratios": [0.2],
+    "finetune": 20,
+    "regularised": 5,
+}
+
+
+def test_every_method_of_a_repetition_starts_from_the_same_network_and_spends_the_same_epochs() -> None:
+    p = Parameters.check(FULL)
+    by_case: dict[str, list[Any]] = {}
+    for trial in study.equal_macs(p):
+        by_case.setdefault(str(trial.parameters.baseline), []).append(trial.parameters)
+    assert len(by_case) == 6
+    for compared in by_case.values():
+        assert len(compared) == 3
+        spent = [c.finetune.epochs + (c.regularised.fit.epochs if c.regularised else 0) for c in compared]
+        assert spent == [20, 20, 20]
+        assert {c.finetune.seed for c in compared} == {compared[0].draw}
+        assert {c.decision.target for c in compared} == {0.43}
+        assert {c.recalibrate for c in compared} == {1000}
+        assert {c.decision.layers for c in compared} == {"conv"}
+
+
+def test_shorter_trainings_have_shorter_steps() -> None:
+    p = Parameters.check(FULL)
+    assert study.fit(p, 20, 0)["step_every"] == 7
+    assert study.fit(p, 15, 0)["step_every"] == 5
+    assert study.fit(p, 1, 0)["step_every"] == 1
+
+
+def test_table_2_prunes_linear_layers_by_every_method_and_convolutions_only_by_dice_as_well() -> None:
+    trials = study.fixed_ratio(Parameters.check(FULL | {"dataset": "mnist", "seeds": 1}))
+    scopes = [(trial.parameters.decision.describe(), trial.parameters.decision.layers) for trial in trials]
+    assert scopes == [("dice", "conv"), ("l1 all", "all"), ("growing_reg all", "all"), ("dice all", "all")]
+    assert all(trial.parameters.recalibrate == 0 for trial in trials)
+
+
+def test_parts_of_a_run_share_their_baselines() -> None:
+    p = Parameters.check(
+        FULL | {"curve": [0, 0.5], "drops": [1], "profiles": True, "speed": True, "tunings": ["head", "all"]}
+    )
+    wanted = {trial.key for trial in study.baselines(p)}
+    for name, part in study.parts(p).items():
+        for trial in part:
+            starts = [t for t in trial.needs() if t.task == "baseline"] + [t for n in trial.needs() for t in n.needs()]
+            assert name == "baselines" or {t.key for t in starts} <= wanted
+
+
+def test_a_file_of_weights_is_one_baseline_whatever_the_seed() -> None:
+    p = Parameters.check(
+        {"dataset": "cifar10", "arch": "resnet20", "weights": {"resnet20": "a.th"}, "seeds": 3, "targets": [0.4]}
+    )
+    assert len(set(study.baselines(p))) == 1
+    assert {trial.parameters.draw for trial in study.equal_macs(p)} == {0, 1, 2}
+
+
+def test_candidates_are_trained_for_as_long_as_they_say() -> None:
+    p = Parameters.check(
+        {"transfer_to": "cifar100", "candidates": [["cifar10", "dice_cnn", 3, 1], ["cifar10", "vgg19", 20, 0]]}
+    )
+    found = [
+        (t.parameters.baseline.arch, t.parameters.baseline.fit.epochs, t.parameters.baseline.fit.seed)
+        for t in study.transfers(p)
+    ]
+    assert found == [("dice_cnn", 3, 1), ("vgg19", 20, 0)]
+    assert {t.parameters.dataset for t in study.transfers(p)} == {"cifar100"}
+
+
+def test_pretrained_weights_are_asked_for_by_name_only() -> None:
+    assert study.baselines(Parameters.check({"arch": "vgg19"}))[0].parameters.pretrained is None
+    given = Parameters.check({"arch": "vgg19", "pretrained": {"vgg19": "torchvision:DEFAULT"}})
+    assert study.baselines(given)[0].parameters.pretrained == "torchvision:DEFAULT"
+
+
+def test_differences_name_what_is_not_the_thesis() -> None:
+    ours = " ".join(study.differences(Parameters.check(FULL | {"epochs": 3, "finetune": 2, "regularised": 1})))
+    assert "3 epochs of adam" in ours
+    assert "Fine-tuning: 2 epochs" in ours
+    theirs = " ".join(study.differences(Parameters.check(FULL)))
+    assert "Fine-tuning" not in theirs
+    assert "Training: " not in theirs
+    assert "Data:" not in theirs
+    assert "Data: digits" in " ".join(study.differences(Parameters.check({})))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"ratios": [1.2]}, "ratio is 1.2, but must be a share of the filters, at least 0 and below 1"),
+        ({"ratios": 1}, "ratio is 1.0"),
+        ({"curve": [-0.1]}, "ratio is -0.1"),
+        ({"targets": [0]}, "target is 0"),
+        ({"targets": ["nan"]}, "targets.0"),
+        ({"methods": ["l3"]}, "method is 'l3'"),
+        ({"methods": ["taylr"]}, "did you mean 'taylor'"),
+        ({"methods": ["growing_reg"]}, "regularised is 0, but must be at least 1"),
+        ({"methods": ["growing_reg"], "regularised": 5, "finetune": 5}, "regularised is 5, but must be below 5"),
+        ({"variants": ["greedy"]}, "targets"),
+        ({"variants": ["gready"], "targets": [0.4]}, "did you mean 'greedy'"),
+        ({"tunings": ["head"], "targets": [0.4]}, "finetune is 0, but must be at least 1 where tunings are given"),
+        ({"quantiles": [[0.9, 0.1]]}, "alpha <= beta"),
+        ({"quantiles": [[0.9]]}, "two numbers"),
+        ({"drops": [0]}, "drop is 0"),
+        ({"tables": [1]}, "table is 1"),
+        ({"transfer_to": "cifar10"}, "candidates"),
+        ({"transfer_to": "cifar11", "candidates": [["digits", "dice_cnn", 1, 0]]}, "did you mean 'cifar10'"),
+        ({"transfer_to": "cifar10", "candidates": [["digits", "dice_cn", 1, 0]]}, "did you mean 'dice_cnn'"),
+        ({"transfer_to": "cifar10", "candidates": [["digits", "dice_cnn", 0, 0]]}, "epochs from 1"),
+        ({"pretrained": {"vgg": "a.pth"}}, "pretrained names 'vgg'"),
+        ({"pretrained": {"vgg19": "a.pth"}, "weights": {"vgg19": "b.pth"}}, "without weights of its own"),
+        ({"arch": "dice_cnn", "options": {"dice_cnn": {"widht": 2}}}, "did you mean 'width'"),
+        ({"step_every": None}, "step_every"),
+        ({"dataset": ["mnist", "digits"], "weights": {"dice_cnn": "a.th"}}, "a single one where weights are given"),
+    ],
+)
+def test_wrong_parameters_are_refused_in_one_sentence(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(BadValue, match=words) as refused:
+        Parameters.check(changes)
+    assert "\n" not in str(refused.value)
