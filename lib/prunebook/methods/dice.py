@@ -279,7 +279,8 @@ def similarity(weight: Tensor, *, norm: str = "abs", rescale: str | bool = "shif
         sums += part.sum(dim=1, dtype=torch.float64)
         distances += F.pdist(part, p=1)
     distance = torch.zeros(n, n, dtype=torch.float64, device=rows.device)
-    distance[torch.ones(n, n, dtype=torch.bool, device=rows.device).triu(1)] = distances  # row by row, as pdist counts
+    upper = torch.ones(n, n, dtype=torch.bool, device=rows.device).triu(1)
+    distance.masked_scatter_(upper, distances)  # row by row, as pdist counts
     distance += distance.T.clone()
     total = sums + sums.unsqueeze(1)
     empty = total == 0
