@@ -53,16 +53,19 @@ def profile(model: nn.Module, images: Tensor, ratio: float, bins: int = 50) -> d
     return found
 
 
-def spreads(model: nn.Module) -> dict[str, list[float]]:
-    """Of every filter of every convolution, mean |w| / max |w|: how evenly its weights are spread, in (0, 1]; 0 for zeros.
+def spread(weight: Tensor) -> Tensor:
+    """Of every filter, mean |w| / max |w|: how evenly its weights are spread, in (0, 1]; 0 for a filter of zeros.
 
-    No similarity enters it: it belongs to one filter alone.
+    No similarity enters it: it belongs to one filter alone. (n, ...) -> (n,) float64.
     """
-    rows = {name: layer.weight.detach().abs().flatten(1).double() for name, layer in features.convolutions(model).items()}
-    return {
-        name: [round(spread, 6) for spread in (row.mean(1) / row.amax(1).clamp(min=1e-300)).tolist()]
-        for name, row in rows.items()
-    }
+    rows = weight.detach().abs().flatten(1).double()
+    return rows.mean(1) / rows.amax(1).clamp(min=torch.finfo(torch.float64).tiny)
+
+
+def spreads(model: nn.Module) -> dict[str, list[float]]:
+    """The `spread` of the filters of every convolution."""
+    layers = features.convolutions(model)
+    return {name: [round(value, 6) for value in spread(layer.weight).tolist()] for name, layer in layers.items()}
 
 
 def diversity(model: nn.Module, images: Tensor) -> dict[str, dict[str, float]]:

@@ -194,6 +194,7 @@ def paper_rates(dataset: str) -> pd.DataFrame:
 
 def setup(p: Any, records: Sequence[Record]) -> Any:
     """What was run, on what data, by what machine: a table of two columns from the records."""
+    records = list({(record.task, record.key): record for record in records}.values())  # parts of a run share some
     data = {record.params["dataset"]: record.result["data"] for record in records if record.task == "baseline"}
     machines = {_machine(record) for record in records}
     hours = math.fsum(record.times["total"] for record in records) / 3600
@@ -203,7 +204,7 @@ def setup(p: Any, records: Sequence[Record]) -> Any:
         "trials": f"{len(records)}, {hours:.2f} hours in all",
         "machine": "; ".join(sorted(machines)),
         "made": f"{days[0]} to {days[-1]}" if days else "—",
-        "seeds, draws of images": f"{p.seeds}, {p.draws}" + (", in pairs" if p.paired else ""),
+        "repeated": p.repeated,
     }
     return show(pd.DataFrame(facts.items(), columns=["", "this run"]))
 

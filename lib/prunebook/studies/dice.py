@@ -178,6 +178,11 @@ class Parameters(NetworkParameters):
         return self
 
     @property
+    def repeated(self) -> str:
+        """What the run repeats, in words."""
+        return f"seeds (initial weights, order of images, draw of images): {self.seeds}"
+
+    @property
     def criteria(self) -> list[str]:
         """The methods beside Dice."""
         return [method for method in self.methods if method != "dice"]
@@ -236,6 +241,19 @@ def tuned(p: Parameters, case: Case, method: str, **changes: Any) -> dict[str, A
 
 def baselines(p: Parameters) -> list[Trial]:
     return [baseline(p, case) for case in cases(p)]
+
+
+def growing(p: Parameters) -> list[Trial]:
+    """The networks trained with growing regularisation, from which its decisions start."""
+    if GROWING not in p.methods or not (p.targets or p.ratios or p.curve):
+        return []
+    needed = [Trial("compare", compared(p, case, GROWING, ratio=0.0)).needs() for case in cases(p)]
+    return [trial for trials in needed for trial in trials]
+
+
+def sources(p: Parameters) -> list[Trial]:
+    """The networks from which the candidates of `transfers` come, before their last layer is replaced."""
+    return [baseline(p, Case(c.dataset, c.arch, c.seed), c.epochs) for c in p.candidates]
 
 
 def equal_macs(p: Parameters) -> list[Trial]:
@@ -328,20 +346,21 @@ def transfers(p: Parameters) -> list[Trial]:
         Trial(
             "transfer",
             {
-                "baseline": baseline(p, Case(c.dataset, c.arch, c.seed), c.epochs).params,
+                "baseline": source.params,
                 "dataset": p.transfer_to,
                 "images": p.images,
                 "finetune": fit(p, p.transfer_epochs, 0, **settings),
             },
         )
-        for c in p.candidates
+        for source in sources(p)
     ]
 
 
 def parts(p: Parameters) -> dict[str, list[Trial]]:
     """The trials of each part of the run, in the order in which they are computed; parts may share some."""
     parts = (
-        baselines, profiles, speeds, curves, stops, variants, quantiles, equal_macs, fixed_ratio, tunings, transfers,
+        baselines, growing, sources, profiles, speeds, curves, stops, variants, quantiles, equal_macs, fixed_ratio, tunings,
+        transfers,
     )  # fmt: skip
     return {part.__name__: part(p) for part in parts}
 

@@ -141,6 +141,11 @@ class Parameters(NetworkParameters):
         return kept
 
     @property
+    def repeated(self) -> str:
+        """What the run repeats, in words."""
+        return f"seeds: {self.seeds}, draws of images: {self.draws}" + (", in pairs" if self.paired else "")
+
+    @property
     def compares_scores(self) -> bool:
         """Whether several scores meet at equal MACs."""
         return bool(self.targets) and len(self.scores) > 1
