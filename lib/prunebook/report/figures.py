@@ -1,6 +1,6 @@
 """Figures: one idea each, colour-blind-safe, on white so that they read in dark mode too."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 import torch
+from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -18,8 +19,10 @@ from torch import Tensor
 from prunebook import phash
 from prunebook.errors import require
 from prunebook.methods import kcore
+from prunebook.report.tables import interval
 
 PALETTE = sns.color_palette("colorblind")
+GREY = "#555555"
 MARKERS = "osD^vP*X"
 
 
@@ -159,7 +162,7 @@ def accuracy(frame: pd.DataFrame, baselines: pd.DataFrame, counter: str = "thop"
     scores = list(dict.fromkeys(frame.score))
     for ax, arch in zip(axes.flat, archs, strict=True):
         for before in baselines[baselines.network == arch]["top-1, %"]:
-            ax.axhline(before, color="#555555", lw=1)
+            ax.axhline(before, color=GREY, lw=1)
         for i, score in enumerate(scores):
             for column, (_, dashes) in MOMENTS.items():
                 _line(ax, frame[(frame.arch == arch) & (frame.score == score)], f"FR {counter}", column, i, dashes)
@@ -169,7 +172,7 @@ def accuracy(frame: pd.DataFrame, baselines: pd.DataFrame, counter: str = "thop"
     axes[0, 0].set_ylabel("top-1 on the test split, %")
     keys = [Line2D([], [], color=PALETTE[i], marker=MARKERS[i], ls="") for i in range(len(scores))]
     keys += [Line2D([], [], color="black", ls=dashes) for _, dashes in MOMENTS.values()]
-    keys += [Line2D([], [], color="#555555", lw=1)]
+    keys += [Line2D([], [], color=GREY, lw=1)]
     names = [*scores, *(moment for moment, _ in MOMENTS.values()), "before pruning"]
     fig.legend(keys, names, loc="outside lower center", ncols=len(keys), fontsize=8)
     return fig
@@ -219,3 +222,30 @@ def bits(maps: Sequence[Tensor], titles: Sequence[str]) -> Figure:
     axes[0, 0].set_ylabel("map")
     axes[1, 0].set_ylabel("bits")
     return fig
+
+
+def panels(n: int, width: float = 5.2, height: float = 3.8, sharey: bool = True) -> tuple[Figure, Any]:
+    """`n` axes side by side, each of this width in inches."""
+    fig, axes = plt.subplots(1, n, figsize=(width * n, height), squeeze=False, sharey=sharey)
+    return fig, axes[0]
+
+
+def require_some(rows: Sized, what: str = "records") -> None:
+    """BadValue where there is nothing to draw."""
+    require(len(rows) > 0, f"the number of {what}", len(rows), "at least 1 for a figure")
+
+
+def marks(ax: Axes, place: float, values: Sequence[float], i: int, label: str | None = None, sideways: bool = False) -> None:
+    """Repetitions of a measurement at one place of the other axis, in the i-th look.
+
+    A faint mark for each, a solid one for the mean; its bar is the 95 % t-interval of three or more. No mark for none.
+    """
+    if not values:
+        return
+    look: dict[str, Any] = {"color": PALETTE[i], "marker": MARKERS[i]}
+    places = [place] * len(values)
+    ax.plot(*((values, places) if sideways else (places, values)), ls="", ms=4, alpha=0.4, **look)
+    mean, half, n = interval(values)
+    bar = half if n > 2 else None
+    x, y, xerr, yerr = (mean, place, bar, None) if sideways else (place, mean, None, bar)
+    ax.errorbar(x, y, yerr, xerr, ms=6.5, lw=1.6, capsize=4, markeredgecolor="white", ls="", label=label, **look)

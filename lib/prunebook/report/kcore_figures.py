@@ -15,15 +15,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from prunebook.errors import require
 from prunebook.report import tables
-from prunebook.report.figures import MARKERS, MOMENTS, PALETTE
+from prunebook.report.figures import GREY, MARKERS, MOMENTS, PALETTE, marks, panels, require_some
 from prunebook.report.kcore_tables import comparable, longest, moment
 from prunebook.report.tables import PAPER_DATASETS, PAPER_NAMES, repetitions
 from prunebook.studies.kcore import SELECTIONS
 from prunebook.trials import Record
 
-GREY = "#555555"
 LABELS = {"AMC": (-1, 0), "NSB": (-1, 0), "FPGM": (-1, -1), "GRDP": (0, 1), "SFP": (0, 1)}  # beside their marks in Figure 4
 
 
@@ -33,7 +31,7 @@ def halves(frame: pd.DataFrame) -> Figure:
     `frame`: `tables.prunings` of the records, scores "entropy" and "low-entropy".
     """
     networks = _networks(frame)
-    fig, axes = _panels(len(networks))
+    fig, axes = panels(len(networks))
     for ax, (name, rows) in zip(axes, networks, strict=True):
         names = {"entropy": "highest entropy kept", "low-entropy": "lowest entropy kept"}
         column, words = moment(*(rows[rows.score == score] for score in names))
@@ -153,7 +151,7 @@ def learning_rates(records: Sequence[Record]) -> Figure:
     frame = tables.prunings(records)
     frame["history"] = pd.Series([record.result["history"] for record in records])
     networks = _networks(frame)
-    fig, axes = _panels(len(networks))
+    fig, axes = panels(len(networks))
     for ax, (name, rows) in zip(axes, networks, strict=True):
         for i, rate in enumerate(sorted(rows["finetune lr"].unique(), reverse=True)):
             group = rows[rows["finetune lr"] == rate]
@@ -175,7 +173,7 @@ def scores_at_target(frame: pd.DataFrame) -> Figure:
     `frame`: `tables.prunings` of the records.
     """
     frame = frame[frame.target.notna()]
-    _some(frame, "records with a target")
+    require_some(frame, "records with a target")
     cases: Any = frame.groupby(["dataset", "arch", "target"])
     found = [column for column in MOMENTS if frame[column].notna().any()]
     scores = sorted(frame.score.unique(), key=lambda score: (score != "entropy", score))
@@ -202,17 +200,17 @@ def agreement(table: pd.DataFrame) -> Figure:
     `table`: of `kcore_comparisons.agreement`. The line is what two draws of images share under one reading; the crosses
     are what chance shares.
     """
-    _some(table, "compared readings")
+    require_some(table, "compared readings")
     cases: Any = table.groupby(["network", "target"], sort=False)
     rows = max(len(group) for _, group in cases)
-    fig, axes = _panels(len(cases), width=7.6 if len(cases) == 1 else 5.4, height=0.3 * rows + 1.5, sharey=False)
+    fig, axes = panels(len(cases), width=7.6 if len(cases) == 1 else 5.4, height=0.3 * rows + 1.5, sharey=False)
     for ax, ((network, target), group) in zip(axes, cases, strict=True):
         noise = group[group["minus base"].map(len).eq(0) & (group.reading == group.reading.iloc[0])]
         for level in (_mean(values) for values in noise.Jaccard if values):
             ax.axvline(level, color=GREY, lw=1, ls="--")
         others = group.drop(noise.index)
         for i, (values, chance) in enumerate(zip(others.Jaccard, others["by chance"], strict=True)):
-            _spread(ax, i, values, 0, sideways=True)
+            marks(ax, i, values, 0, sideways=True)
             if chance:
                 ax.plot(_mean(chance), i, marker="x", ls="", color=PALETTE[1], ms=6)
         ax.set_yticks(range(len(others)), list(others.reading))
@@ -227,17 +225,8 @@ def agreement(table: pd.DataFrame) -> Figure:
     return fig
 
 
-def _panels(n: int, width: float = 5.2, height: float = 3.8, sharey: bool = True) -> tuple[Figure, Any]:
-    fig, axes = plt.subplots(1, n, figsize=(width * n, height), squeeze=False, sharey=sharey)
-    return fig, axes[0]
-
-
-def _some(rows: pd.DataFrame, what: str = "records") -> None:
-    require(len(rows) > 0, f"the number of {what}", len(rows), "at least 1 for a figure")
-
-
 def _networks(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    _some(frame)
+    require_some(frame)
     groups: Any = frame.groupby(["dataset", "arch"], sort=True)
     return [(_name(dataset, arch), rows) for (dataset, arch), rows in groups]
 
@@ -254,24 +243,10 @@ def _repeated(
     ax: Axes, place: float, rows: pd.DataFrame, column: str, i: int, label: str | None = None, sideways: bool = False
 ) -> None:
     """The repetitions of a column at one place of the other axis: see the module's docstring."""
-    _spread(ax, place, repetitions(rows, column), i, label, sideways)
-
-
-def _spread(
-    ax: Axes, place: float, values: Sequence[float], i: int, label: str | None = None, sideways: bool = False
-) -> None:
-    if not values:
-        return
-    look: dict[str, Any] = {"color": PALETTE[i], "marker": MARKERS[i]}
-    places = [place] * len(values)
-    ax.plot(*((values, places) if sideways else (places, values)), ls="", ms=4, alpha=0.4, **look)
-    half = tables.interval(values).half if len(values) > 2 else None
-    mean = _mean(values)
-    x, y, xerr, yerr = (mean, place, half, None) if sideways else (place, mean, None, half)
-    ax.errorbar(x, y, yerr, xerr, ms=6.5, lw=1.6, capsize=4, markeredgecolor="white", ls="", label=label, **look)
+    marks(ax, place, repetitions(rows, column), i, label, sideways)
 
 
 def _line(ax: Axes, points: Sequence[tuple[float, Sequence[float]]], i: int, label: str) -> None:
     for n, (x, values) in enumerate(points):
-        _spread(ax, x, values, i, None if n else label)
+        marks(ax, x, values, i, None if n else label)
     ax.plot([x for x, _ in points], [_mean(values) for _, values in points], color=PALETTE[i], lw=1.2)
