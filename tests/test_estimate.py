@@ -121,6 +121,16 @@ def test_any_parameter_that_describes_a_fit_counts_and_trials_without_one_are_co
 TINY = Training("resnet20", '{"width": 0.25}', "digits", None, (("batch_size", 5000), ("augment", False)))
 
 
+def test_a_transfer_trains_on_its_own_dataset_and_by_its_own_recipe(store):
+    fit = {"epochs": 2, "optimizer": "adam", "trainable": "head", "rotate": 15, "pad": 0}
+    trial = Trial("transfer", {"baseline": NETWORK, "dataset": "mnist", "finetune": fit})
+    ((way, epochs),) = estimate.trainings(trial)
+    assert (way.dataset, way.arch, epochs) == ("mnist", "resnet20", 2)
+    settings = dict(way.settings)
+    assert (settings["optimizer"], settings["trainable"]) == ("adam", "head")
+    assert settings["augmentation"] == data.Augmentation(pad=0, rotate=15)
+
+
 def test_the_speed_is_that_of_training_on_noise_of_the_datasets_shape(monkeypatch):
     calls = []
 

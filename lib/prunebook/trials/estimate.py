@@ -25,7 +25,8 @@ OFFICIAL = {"mnist": (60_000, 10_000), "fashion_mnist": (60_000, 10_000), "cifar
 VALIDATION = 0.1  # share of the training part that `data.load` sets aside
 IMAGENET_CLASSES = 1000
 PASSES = 3  # a forward pass, and a backward pass that computes about twice as much
-SPEED = ("batch_size", "augment", "precision")  # the settings of a fit that its speed hangs on, where it has them
+# The settings of a fit that its speed hangs on, where it has them; augmentation comes to them.
+SPEED = ("batch_size", "augment", "precision", "optimizer", "trainable")
 AT_ONCE = 2**28  # bytes of noise that are made to measure the speed, at most
 
 
@@ -126,12 +127,14 @@ def estimate(trials: Iterable[Trial], store: Store | None = None) -> Estimate:
 def trainings(trial: Trial) -> list[tuple[Training, int]]:
     """How, and for how many epochs, a trial trains: one entry for each of its parameters that describes a fit.
 
-    The network and its data are those of the parameter `baseline`, else of the trial's own parameters.
+    The network and its data are those of the parameter `baseline`, else of the trial's own parameters. Where a trial with a
+    baseline names a dataset of its own, it trains on that.
     """
     p = trial.parameters
     network = getattr(p, "baseline", p)
+    where = p if hasattr(p, "dataset") else network
     fits = [value for _, value in p if hasattr(value, "epochs") and hasattr(value, "batch_size")]
-    return [(_way(network, fit), fit.epochs) for fit in fits]
+    return [(_way(network, where, fit), fit.epochs) for fit in fits]
 
 
 def facts(dataset: str, size: int | None = None) -> Facts:
@@ -218,9 +221,11 @@ def _work(work: Work) -> str:
     )
 
 
-def _way(network: Any, fit: Any) -> Training:
-    settings = tuple((name, getattr(fit, name)) for name in SPEED if hasattr(fit, name))
-    return Training(network.arch, json.dumps(network.options, sort_keys=True), network.dataset, network.size, settings)
+def _way(network: Any, where: Any, fit: Any) -> Training:
+    settings = [(name, getattr(fit, name)) for name in SPEED if hasattr(fit, name)]
+    if hasattr(fit, "pad"):
+        settings.append(("augmentation", data.Augmentation(fit.pad, rotate=fit.rotate)))
+    return Training(network.arch, json.dumps(network.options, sort_keys=True), where.dataset, where.size, tuple(settings))
 
 
 def _lengths(trials: Iterable[Trial]) -> dict[Training, tuple[int, int]]:
