@@ -194,15 +194,15 @@ def combined(cases: Sequence[Case], said: Said) -> str:
         return UNTESTED
     after = {case.name: conditions(said, case.on, case.epochs) for case in cases}
     if len(set(after.values())) == 1:
-        return _after(after[cases[0].name], _agreed({case.name: case.verdict for case in cases}))
-    return _agreed({case.name: _after(after[case.name], case.verdict) for case in cases})
+        return _after(after[cases[0].name], agreed({case.name: case.verdict for case in cases}))
+    return agreed({case.name: _after(after[case.name], case.verdict) for case in cases})
 
 
 def _after(words: str, verdict: str) -> str:
     return f"{words}: {verdict}" if words else verdict
 
 
-def _agreed(verdicts: Mapping[str, str]) -> str:
+def agreed(verdicts: Mapping[str, str]) -> str:
     """What all agree on, else "mixed", with the cases of each or, of many, their number."""
     if len(set(verdicts.values())) == 1:
         return next(iter(verdicts.values()))

@@ -1,6 +1,5 @@
 """Two comparisons that the k-core paper does not make: scores at equal cost, and readings of the method."""
 
-import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
@@ -12,6 +11,7 @@ from scipy import stats
 from prunebook.errors import choose, require
 from prunebook.report import figures, tables
 from prunebook.report.kcore_tables import READ, READING, longest
+from prunebook.report.statistics import holm, p_value, separates
 from prunebook.report.tables import PAPER_DATASETS, Values, paired, repetitions
 from prunebook.studies.kcore import VARIANTS
 from prunebook.trials import Record, Trial
@@ -58,34 +58,9 @@ def _compared(group: pd.DataFrame, column: str, words: str, reference: str) -> l
     return [
         {"moment": words, "score": score, "FR macs": repetitions(rows[rows.score == score], "FR macs"),
          "top-1": repetitions(rows[rows.score == score], column), f"minus {reference}": gaps.get(score, Values()),
-         "separates?": _separates(p.get(score)), "after Holm": _separates(corrected.get(score))}
+         "separates?": separates(p.get(score)), "after Holm": separates(corrected.get(score))}
         for score in scores
     ]  # fmt: skip
-
-
-def p_value(differences: Sequence[float]) -> float:
-    """Two-sided p of the paired t-test that their mean is 0; NaN for fewer than three."""
-    if len(differences) < 3:
-        return math.nan
-    if max(differences) == min(differences):
-        return 1.0 if differences[0] == 0 else 0.0
-    return float(stats.ttest_1samp(differences, 0).pvalue)
-
-
-def holm(p: Mapping[str, float]) -> dict[str, float]:
-    """Holm's step-down correction of the p that are defined (Scandinavian Journal of Statistics, 1979)."""
-    defined = sorted((value, name) for name, value in p.items() if not math.isnan(value))
-    corrected, highest = {}, 0.0
-    for i, (value, name) in enumerate(defined):
-        highest = max(highest, min(1.0, value * (len(defined) - i)))
-        corrected[name] = highest
-    return corrected
-
-
-def _separates(p: float | None) -> str:
-    if p is None or math.isnan(p):
-        return "—"
-    return "yes" if p < 0.05 else "no"
 
 
 def agreement(records: Sequence[Record], base: str = "as in this book") -> pd.DataFrame:

@@ -404,7 +404,7 @@ def shown(n: int, frame: pd.DataFrame, caption: str = "") -> Any:
         narrow[head, "paper"] = frame[f"{title} paper"]
         narrow[head, "here"] = [_two_lines(*pair) for pair in zip(frame[f"{title} ours"], frame[f"{title} difference"],
                                                                    strict=True)]  # fmt: skip
-    narrow["", "verdict"] = [_compact(row, [title for title, _ in titles]) for _, row in frame.iterrows()]
+    narrow["", "verdict"] = [compact_verdicts(row, [title for title, _ in titles]) for _, row in frame.iterrows()]
     heads: Any = narrow.columns
     narrow.columns = pd.MultiIndex.from_tuples(heads)
     grey = [frame.source.iloc[i] != "this paper" for i in range(len(frame))]
@@ -419,7 +419,7 @@ def _two_lines(ours: str, difference: str) -> str:
     return "<br>".join(text for text in (*ours.split(", "), difference) if text)
 
 
-def _compact(row: pd.Series, titles: Sequence[str]) -> str:
+def compact_verdicts(row: pd.Series, titles: Sequence[str]) -> str:
     """Verdicts of one row, those that are alike named once."""
     by_verdict: dict[str, list[str]] = {}
     for title in titles:
