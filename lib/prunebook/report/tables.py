@@ -232,7 +232,7 @@ def page_style(style: Any, *more: Mapping[str, str]) -> Any:
 
 def show(frame: pd.DataFrame, empty: str = "Nothing to show.") -> Any:
     """The table without its index, numbers to two digits; the sentence `empty` where it has no row."""
-    return Markdown(empty) if frame.empty else frame.style.hide().format(precision=2)
+    return Markdown(empty) if frame.empty else frame.style.hide().format(precision=2, na_rep="—")
 
 
 def compact(frame: pd.DataFrame, columns: Sequence[str] = ("network", "target")) -> Any:
@@ -241,7 +241,7 @@ def compact(frame: pd.DataFrame, columns: Sequence[str] = ("network", "target"))
     if frame.empty or not constant:
         return show(frame)
     caption = ", ".join(f"{name} {frame[name].iloc[0]}" for name in constant)
-    return page_style(frame.drop(columns=constant).style.hide().format(precision=2).set_caption(caption))
+    return page_style(frame.drop(columns=constant).style.hide().format(precision=2, na_rep="—").set_caption(caption))
 
 
 def listing(sentences: Sequence[str]) -> Markdown:
