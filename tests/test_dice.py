@@ -1,5 +1,6 @@
 import itertools
 import math
+import statistics
 from fractions import Fraction
 
 import numpy as np
@@ -15,6 +16,7 @@ from prunebook.methods import allocation, dice
 from prunebook.plan import PruningPlan
 
 X = torch.zeros(1, 3, 32, 32)
+RESNET50_WIDTHS = (64, 128, 256, 512, 1024, 2048)
 
 
 def random_weight(n: int, seed: int, shape: tuple[int, ...] = (2, 3, 3)) -> torch.Tensor:
@@ -86,6 +88,25 @@ def literal_one_shot(weight, ratio, ends="both"):
     return [i for i in range(len(averages)) if i not in gone]
 
 
+def literal_middle(weight, ratio):
+    averages = literal_averages(literal_rows(weight))
+    median = statistics.median(averages)
+    gone = sorted(range(len(averages)), key=lambda i: (abs(averages[i] - median), i))
+    return sorted(gone[literal_limit(len(averages), ratio) :])
+
+
+def literal_limit(width, ratio):
+    return min(math.floor(Fraction(str(ratio)) * width), width - 1)
+
+
+def literal_in_turn(weights, ratio, ends="both"):
+    """Algorithm 1 on each layer, its thresholds included, over the filters that the layers before it have left."""
+    left = list(range(len(weights[0])))
+    for weight in weights:
+        left = [left[place] for place in literal_one_shot(weight[left], ratio, ends)]
+    return left
+
+
 def literal_greedy(weight, ratio, ends="both"):
     alpha, beta = literal_shares(ratio, ends)
     left = list(range(len(weight)))
@@ -106,7 +127,7 @@ def literal_greedy(weight, ratio, ends="both"):
 
 
 ratios = st.sampled_from([0.0, 0.1, 0.2, 0.25, 0.3, 0.5, 0.7, 0.9])
-ends = st.sampled_from(dice.ENDS)
+ends = st.sampled_from(["both", "low", "high"])
 
 
 @pytest.mark.parametrize("norm", dice.NORMS)
@@ -258,6 +279,39 @@ def test_greedy_equals_computing_everything_anew_after_each_removal(n, seed, rat
     assert dice.select(dice.similarity(weight), ratio, mode="greedy", ends=ends) == literal_greedy(weight, ratio, ends)
 
 
+@settings(max_examples=80, deadline=None)
+@given(n=st.integers(1, 12), seed=st.integers(0, 10**6), ratio=ratios, coarse=st.booleans())
+def test_the_middle_equals_sorting_by_distance_from_the_median_in_exact_fractions(n, seed, ratio, coarse):
+    weight = coarse_weight(n, seed) if coarse else random_weight(n, seed, (4,))
+    assert dice.select(dice.similarity(weight), ratio, ends="middle") == literal_middle(weight, ratio)
+
+
+def test_the_middle_is_what_the_two_ends_leave():
+    similarity = dice.similarity(random_weight(15, seed=3))
+    order = dice.average(similarity).argsort().tolist()
+    assert dice.select(similarity, 1 / 15, ends="middle") == sorted(set(range(15)) - {order[7]})
+    middle, extremes = (set(range(15)) - set(dice.select(similarity, 0.4, ends=ends)) for ends in ("middle", "both"))
+    assert len(middle) == len(extremes) == 6
+    assert not middle & extremes
+    assert dice.select(torch.ones(5, 5), 0.4, ends="middle") == [2, 3, 4]  # of equals the first, as many as may
+
+
+@pytest.mark.parametrize(("bad", "name"), [({"mode": "greedy"}, "ends is 'middle'"), ({"alpha": 0.1}, "alpha is 0.1"),
+                                           ({"beta": 0.9}, "beta is 0.9")])  # fmt: skip
+def test_the_middle_is_one_shot_and_has_no_thresholds(bad, name):
+    with pytest.raises(BadValue, match=name):
+        dice.select(torch.eye(3), 0.2, ends="middle", **bad)
+    with pytest.raises(BadValue, match=name):
+        dice.plan(models.build("resnet20", seed=0), 0.2, ends="middle", **bad)
+
+
+def test_the_order_of_removal_and_the_stop_rule_have_no_middle():
+    with pytest.raises(BadValue, match="ends is 'middle'"):
+        dice.order(torch.eye(3), ends="middle")
+    with pytest.raises(BadValue, match="ends is 'middle'"):
+        dice.until(models.build("resnet20", seed=0), lambda network: pytest.fail("scored first"), 1, ends="middle")
+
+
 def test_greedy_and_one_shot_differ():
     similarity = dice.similarity(random_weight(24, seed=0))
     assert dice.select(similarity, 0.5, mode="greedy") != dice.select(similarity, 0.5)
@@ -394,6 +448,47 @@ def test_a_layer_by_itself_decides_by_its_own_weights_and_a_group_by_the_mean():
     whole = dice.plan(model, 0.25, coupled="keep")
     assert all(len(whole.keep[name]) == whole.widths[name] for name in group)
     assert len(whole.keep["layer1.0.conv1"]) == 6
+
+
+@pytest.mark.parametrize("shortcut", ["A", "B"])
+@pytest.mark.parametrize("ends", ["both", "high"])
+def test_where_each_decides_every_coupled_layer_removes_its_share_of_what_is_left(shortcut, ends):
+    model = models.build("resnet20", seed=1, width=0.25, shortcut=shortcut).eval()
+    layers = cutting.prunable_layers(model)
+    plan = dice.plan(model, 0.3, coupled="each", ends=ends)
+    groups = cutting.coupled_layers(model, X)
+    for group in groups:
+        assert {tuple(plan.keep[member]) for member in group} == {tuple(plan.keep[group[0]])}
+        left = plan.widths[group[0]]
+        if left <= 8:  # fractions take their time
+            assert plan.keep[group[0]] == literal_in_turn([layers[name].weight for name in group], 0.3, ends)
+        for _ in group:
+            left -= allocation.limit(left, 0.3)
+        assert len(plan.keep[group[0]]) == left
+    alone = dice.plan(model, 0.3, ends=ends)
+    assert all(plan.keep[name] == alone.keep[name] for (name, *others) in groups if not others)
+    assert plan.apply(model, X)(torch.randn(2, 3, 32, 32)).shape == (2, 10)
+
+
+@pytest.mark.parametrize("choice", [{}, {"mode": "greedy"}, {"ends": "middle"}])
+def test_where_each_decides_a_target_is_reached_too(choice):
+    model = models.build("resnet20", seed=0, width=0.5)
+    plan = dice.plan(model, target=0.5, coupled="each", **choice)
+    removed = 1 - measure.cost(plan.apply(model, X), X).macs / measure.cost(model, X).macs
+    assert removed == pytest.approx(plan.parameters["removed"])
+    assert removed == pytest.approx(0.5, abs=0.05)
+    assert plan.keep == dice.plan(model, plan.parameters["ratio"], coupled="each", **choice).keep
+
+
+def test_at_a_ratio_of_a_fifth_resnet50_gets_the_speed_up_of_table_2_where_each_decides(monkeypatch):
+    """Table 2 prints 2.28. How many filters stay does not hang on the weights, so made-up similarities do."""
+    made_up = {n: torch.rand(n, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64) for n in RESNET50_WIDTHS}
+    monkeypatch.setattr(dice, "similarity", lambda weight, **options: made_up[len(weight)] * made_up[len(weight)].T)
+    model, x = models.build("resnet50", num_classes=1000), torch.zeros(1, 3, 224, 224)
+    plan = dice.plan(model, 0.2, coupled="each", example_inputs=x)
+    leads = [group[0] for group in cutting.coupled_layers(model, x)]
+    count = cutting.macs_if_kept(model, x, leads)
+    assert round(count({}) / count({name: plan.keep[name] for name in leads}), 2) == 2.29
 
 
 def test_with_a_ratio_of_0_everything_stays():
@@ -561,7 +656,7 @@ def test_the_stop_rule_keeps_the_whole_network_where_the_first_step_is_too_far()
 
 
 @pytest.mark.parametrize("bad", [{"drop": -1}, {"drop": math.nan}, {"step": 0}, {"step": 1}, {"most": 1}, {"alpha": 2},
-                                 {"beta": None}, {"ends": "none"}, {"layers": "some"}])  # fmt: skip
+                                 {"beta": None}, {"ends": "none"}, {"layers": "some"}, {"coupled": "each"}])  # fmt: skip
 def test_the_stop_rule_refuses_bad_parameters(bad):
     options = {"drop": 1, **bad}
     with pytest.raises(BadValue, match=next(iter(bad))):

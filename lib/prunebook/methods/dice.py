@@ -27,10 +27,10 @@ from prunebook.plan import PruningPlan
 NORMS = ("abs", "max")
 RESCALES = ("shift", "none", "parts")
 MODES = ("one-shot", "greedy")
-ENDS = ("both", "low", "high")
+ENDS = ("both", "low", "high", "middle")
 SOURCES = ("weights", "activations")
 LAYERS = ("conv", "all")
-COUPLED = ("mean", "lead", "keep")
+COUPLED = ("mean", "lead", "keep", "each")
 
 _CHUNK = 256  # numbers of each filter that are compared at a time: small enough for the cache
 _GRID = 2.0**40  # averages are rounded to 1/_GRID
@@ -48,13 +48,13 @@ class Scene(NamedTuple):
     """What decisions on a network need.
 
     groups : the coupled layers, by the name of the first of them
-    similarity : (n, n) for each group that may lose filters, by that name
+    similarity : for each group that may lose filters, by that name, the matrices (n, n) that decide, one after the other
     widths : output channels of every layer in scope
     example_inputs : one input of the network
     """
 
     groups: dict[str, list[str]]
-    similarity: dict[str, Tensor]
+    similarity: dict[str, list[Tensor]]
     widths: dict[str, int]
     example_inputs: Tensor
 
@@ -94,14 +94,18 @@ def plan(
     of : {"weights", "activations"}
         What is compared: a filter's weights, as in section 3.1, or its raw outputs for `images`, before batch norm and
         activation function, at all places of all images (the activation patterns of section 1.2), normalised and rescaled
-        like weights. Raw outputs because that is what a feature map is everywhere in this package.
+        like weights. Raw outputs because that is what a feature map is everywhere in this package. Similarities are
+        computed in float64, whatever the network's precision.
     images : Tensor (m, c, h, w)
         Normalised as in training. Needed for activations.
     layers : {"conv", "all"}
         Which layers lose outputs: convolutions, or linear layers as well.
-    coupled : {"mean", "lead", "keep"}
+    coupled : {"mean", "lead", "keep", "each"}
         Where layers have to keep the same filters (a residual stage), "mean" decides by the mean of their similarities,
-        "lead" by those of one of them (see `kcore.lead`), "keep" leaves all of them whole. The thesis does not say.
+        "lead" by those of one of them (see `kcore.lead`), "keep" leaves all of them whole. With "each", in order of
+        execution, every one of them removes its own share of the filters that are left, by its own similarities among
+        these: Algorithm 1 read literally. All lose what any removes, which is more than the limiter allows. The thesis does
+        not say.
     example_inputs : Tensor (1, c, h, w)
         To trace the network where no `images` are given; by default zeros, 32 pixels wide, for networks of `models.build`.
 
@@ -122,7 +126,7 @@ def plan(
     scene = _scene(model, options, images, example_inputs)
 
     def decide(share: float) -> allocation.Keep:
-        return {name: select(s, share, alpha, beta, mode, ends) for name, s in scene.similarity.items()}
+        return {name: _in_turn(s, share, alpha, beta, mode, ends) for name, s in scene.similarity.items()}
 
     parameters: dict[str, Any] = {"ratio": ratio, "alpha": alpha, "beta": beta, "mode": mode, "ends": ends, **options}
     if target is None:
@@ -171,7 +175,7 @@ def until(
         No layer loses more than this share, whatever the score.
     on_step : callable, called with each `Step` as it is done
     alpha, beta, ends, and the others
-        As in `order` and `plan`.
+        As in `order` and `plan`, without coupled="each".
 
     Returns
     -------
@@ -190,8 +194,9 @@ def until(
     _check_shares(alpha, beta)
     _check_choice(alpha, beta, "greedy", ends)
     options = _checked(norm, rescale, of, images, layers, coupled)
+    require(coupled != "each", "coupled", coupled, "'mean', 'lead' or 'keep': a step takes as large a share of every layer")
     scene = _scene(model, options, images, example_inputs)
-    orders = {name: order(similarity, alpha, beta, ends) for name, similarity in scene.similarity.items()}
+    orders = {name: order(similarity, alpha, beta, ends) for name, (similarity,) in scene.similarity.items()}
     parameters: dict[str, Any] = {"drop": drop, "step": step, "most": most, "mode": "until"}
     parameters |= {"alpha": alpha, "beta": beta, "ends": ends, **options}
 
@@ -334,13 +339,15 @@ def select(
     mode : {"one-shot", "greedy"}
         Averages and thresholds computed once (Algorithm 1), or anew after each removal, over those left (section 3.2). Then
         the filter goes that lies farthest beyond its threshold, of equally far ones the redundant; none, if none does.
-    ends : {"both", "low", "high"}
-        Which candidates may go: all, the uninformative, the redundant. Our addition.
+    ends : {"both", "low", "high", "middle"}
+        Which candidates may go: all, the uninformative, the redundant. With "middle" none of these: the filters whose
+        average lies nearest to the median of the averages go, as many as may, as a control of the claim that extremes are
+        safe to drop and the middle is essential (chapter 4). It is one-shot and takes no alpha and beta. Our addition.
 
     Returns
     -------
     list of int
-        Sorted. Filters whose averages are equal all stay, so two filters do, whatever the ratio.
+        Sorted. Filters whose averages are equal all stay, so two filters do, whatever the ratio; not so with "middle".
 
     Raises
     ------
@@ -351,7 +358,9 @@ def select(
     _check_choice(alpha, beta, mode, ends)
     low, high = _shares(ratio, alpha, beta, ends)
     values = _matrix(similarity)
-    if mode == "one-shot":
+    if ends == "middle":
+        going = iter(_from_the_median(values))
+    elif mode == "one-shot":
         going = iter(_candidates(values, low, high, ends))
     else:
         going = (filter for filter, _ in takewhile(lambda removal: removal[1], _removals(values, low, high, ends)))
@@ -362,7 +371,7 @@ def select(
 def order(similarity: Tensor, alpha: float = 0.1, beta: float = 0.9, ends: str = "both") -> list[int]:
     """The greedy sequence of removals (see `select`) until one filter is left: n - 1 filters, the first to go first.
 
-    It goes on where `select` would end: if no filter lies beyond its threshold, the nearest to it goes.
+    It goes on where `select` would end: if no filter lies beyond its threshold, the nearest to it goes. Without "middle".
     """
     _check_shares(alpha, beta)
     _check_choice(alpha, beta, "greedy", ends)
@@ -390,11 +399,9 @@ def _scene(model: nn.Module, options: Mapping[str, Any], images: Tensor | None, 
     else:
         assert images is not None
         alike = _alike_by_activations(model, images, {name: layers[name] for name in names}, compare)
-    matrices = {
-        name: torch.stack([alike[member] for member in deciding]).mean(dim=0)
-        for name, deciding in members.items()
-        if deciding
-    }
+    matrices = {name: [alike[member] for member in deciding] for name, deciding in members.items() if deciding}
+    if options["coupled"] == "mean":
+        matrices = {name: [torch.stack(several).mean(dim=0)] for name, several in matrices.items()}
     # A depthwise convolution outside of the groups has no channels of its own: it follows what it reads.
     grouped = {name for group in groups.values() for name in group}
     own = {name: layer for name, layer in layers.items() if name in grouped or not cutting.is_depthwise(layer)}
@@ -403,7 +410,7 @@ def _scene(model: nn.Module, options: Mapping[str, Any], images: Tensor | None, 
 
 def _deciding(group: list[str], coupled: str) -> list[str]:
     """The layers whose filters are compared on behalf of a group of coupled layers."""
-    if len(group) == 1 or coupled == "mean":
+    if len(group) == 1 or coupled in ("mean", "each"):
         return group
     return [kcore.lead(group)] if coupled == "lead" else []
 
@@ -465,6 +472,25 @@ def _shares(ratio: float, alpha: float | None, beta: float | None, ends: str) ->
     if alpha is None:
         return (low, high) if beta is None else (min(low, beta), beta)
     return alpha, max(high, alpha) if beta is None else beta
+
+
+def _in_turn(
+    similarity: Sequence[Tensor], ratio: float, alpha: float | None, beta: float | None, mode: str, ends: str
+) -> list[int]:
+    """The filters that stay where several matrices (n, n) decide: each on those that the ones before it have left."""
+    left = list(range(len(similarity[0])))
+    for matrix in similarity:
+        left = [left[place] for place in select(matrix[left][:, left], ratio, alpha, beta, mode, ends)]
+    return left
+
+
+def _from_the_median(similarity: np.ndarray) -> list[int]:
+    """All filters, the nearest to the median of the averages first."""
+    averages = average(torch.from_numpy(similarity)).numpy()
+    distances = np.abs(averages - _quantile(averages, 0.5))
+    nearest = np.argsort(distances)
+    ties = np.cumsum(np.diff(distances[nearest], prepend=0) > 4 / _GRID)  # equal but for what rounding leaves
+    return nearest[np.lexsort((nearest, ties))].tolist()
 
 
 def _candidates(similarity: np.ndarray, alpha: float, beta: float, ends: str) -> list[int]:
@@ -581,6 +607,10 @@ def _checked(norm: str, rescale: str | bool, of: str, images: Tensor | None, lay
 def _check_choice(alpha: float | None, beta: float | None, mode: str, ends: str) -> None:
     choose("mode", mode, MODES)
     choose("ends", ends, ENDS)
+    if ends == "middle":
+        require(mode == "one-shot", "ends", ends, "'both', 'low' or 'high' where filters go one by one")
+        for name, value in (("alpha", alpha), ("beta", beta)):
+            require(value is None, name, value, "left out where ends is 'middle', which has no thresholds")
     _check_shares(0.0 if alpha is None else alpha, 1.0 if beta is None else beta)
     if alpha is not None and beta is not None and ends == "both":
         require(alpha <= beta, "alpha", alpha, f"at most beta, which is {beta!r}")

@@ -18,6 +18,7 @@ VARIANTS: dict[str, dict[str, Any]] = {  # other readings of what the thesis lea
     "greedy": {"mode": "greedy"},
     "high end only": {"ends": "high"},
     "low end only": {"ends": "low"},
+    "middle only (control)": {"ends": "middle"},
     "greedy, high end only": {"mode": "greedy", "ends": "high"},
     "divided by max(w)": {"norm": "max"},
     "not rescaled": {"rescale": "none"},

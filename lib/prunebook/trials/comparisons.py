@@ -29,12 +29,12 @@ class Dice(Parameters):
     alpha: float | None = Field(None, ge=0, le=1)
     beta: float | None = Field(None, ge=0, le=1)
     mode: Literal["one-shot", "greedy"] = "one-shot"
-    ends: Literal["both", "low", "high"] = "both"
+    ends: Literal["both", "low", "high", "middle"] = "both"
     norm: Literal["abs", "max"] = "abs"
     rescale: Literal["shift", "none", "parts"] = "shift"
     of: Literal["weights", "activations"] = "weights"
     layers: Literal["conv", "all"] = "conv"
-    coupled: Literal["mean", "lead", "keep"] = "mean"
+    coupled: Literal["mean", "lead", "keep", "each"] = "mean"
 
     def describe(self) -> str:
         return " ".join(["dice", *_unusual(self)])
