@@ -45,7 +45,7 @@ def _speed(record: Record) -> list[dict[str, Any]]:
         (low, before, high), (fast, after, slow) = timed["before"], timed["after"]
         row = {"images": timed["images"], "latency ratio": before / after, "lowest": low / slow, "highest": high / fast}
         row |= {f"{name}, ms": _milliseconds(timed[name]) for name in ("before", "after")}
-        rows.append({**found, **row, "machine": machine(record), "threads": record.result["threads"]})
+        rows.append({**found, **row, "machine": machine(record)})
     return rows
 
 
@@ -61,8 +61,7 @@ def stops(records: Sequence[Record], before: Sequence[Record] = ()) -> pd.DataFr
     `Values` over the trainings. "filters removed, %" is of every layer; "lost on validation" and "lost on test" are points
     of top-1 against the network before; the latter needs its record among `before`.
     """
-    tests = {record.key: record.result["test"]["top1"] for record in before}
-    frame = pd.DataFrame([_stopped(record, tests) for record in records])
+    frame = stopped(records, before)
     if frame.empty:
         return frame
     measured = ["filters removed, %", "MACs removed, %", "lost on validation", "lost on test"]
@@ -72,6 +71,12 @@ def stops(records: Sequence[Record], before: Sequence[Record] = ()) -> pd.DataFr
          "n": len(repetitions(rows, "MACs removed, %")), **{name: repetitions(rows, name) for name in measured}}
         for key, rows in groups
     ])  # fmt: skip
+
+
+def stopped(records: Sequence[Record], before: Sequence[Record] = ()) -> pd.DataFrame:
+    """The same, one row for each record."""
+    tests = {record.key: record.result["test"]["top1"] for record in before}
+    return pd.DataFrame([_stopped(record, tests) for record in records])
 
 
 def _stopped(record: Record, tests: Mapping[str, float]) -> dict[str, Any]:
@@ -117,7 +122,7 @@ def _tuned(group: pd.DataFrame, what: str) -> list[dict[str, Any]]:
             "recalibrated": "yes" if recalibrated else "no", "n": len(repetitions(own, "FR macs")),
             "before": repetitions(own, "start"), "fine-tuned": repetitions(own, "top1 fine-tuned"),
             "minus all": Values() if what == "all" else paired(own, all_weights, "top1 fine-tuned"),
-            "recalibrated minus not": gap, "largest": max(map(abs, gap)) if gap else math.nan,
+            "recalibrated minus not": gap, "largest": f"{max(map(abs, gap)):.3f}" if gap else "—",
         })  # fmt: skip
     return rows
 
@@ -136,13 +141,8 @@ def variants(records: Sequence[Record], before: Sequence[Record] = ()) -> pd.Dat
         base = group[group.reading == BOOK]
         for reading in (name for name in VARIANTS if (group.reading == name).any()):
             own = group[group.reading == reading]
-            head = {
-                "dataset": dataset,
-                "arch": arch,
-                "dial": dial,
-                "reading": reading,
-                "n": len(repetitions(own, "FR macs")),
-            }
+            head = {"dataset": dataset, "arch": arch, "width": own.width.iloc[0], "dial": dial, "reading": reading}
+            head["n"] = len(repetitions(own, "FR macs"))
             rows.append(head | _against_base(own, base if reading != BOOK else own.head(0)))
     return pd.DataFrame(rows)
 
@@ -211,7 +211,9 @@ def elbows(records: Sequence[Record]) -> pd.DataFrame:
         return points
     keys = ["dataset", "arch", "method", "seed", "moment"]
     groups: Any = points.groupby(keys, sort=False)
-    return pd.DataFrame([dict(zip(keys, key, strict=True)) | _bend(group) for key, group in groups])
+    return pd.DataFrame(
+        [dict(zip(keys, key, strict=True)) | {"width": group.width.iloc[0], **_bend(group)} for key, group in groups]
+    )
 
 
 def _bend(points: pd.DataFrame) -> dict[str, Any]:
@@ -235,7 +237,7 @@ def elbow(ratios: Sequence[float], accuracies: Sequence[float]) -> tuple[int | N
     x, y = np.asarray(ratios, dtype=float), np.asarray(accuracies, dtype=float)
     gaps = y - (y[0] + (y[-1] - y[0]) * (x - x[0]) / (x[-1] - x[0]))
     gaps[[0, -1]] = 0  # not what rounding leaves
-    height, depth = float(gaps.max()), float(-gaps.min())
+    height, depth = float(gaps.max()), abs(float(gaps.min()))
     return (int(gaps.argmax()) if height > 1e-9 else None), height, depth
 
 

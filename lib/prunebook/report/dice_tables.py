@@ -28,6 +28,7 @@ THESIS_DATASETS = {"cifar10": "CIFAR-10", "mnist": "MNIST"}
 THESIS_METHODS = {"l1": "L1", "random": "Random", "growing_reg": "Growing Reg", "group_norm": "Group Norm",
                   "dice": "Sørensen-Dice"}  # fmt: skip
 THESIS_EPOCHS = 20  # Table 1
+THESIS_RATIO = 0.2  # Table 2
 GUESSED = "Custom CNN"  # its layers are in Figure 1, which the text at hand does not have
 MOMENTS = tuple(name for name in ACCURACIES if name != "best test epoch")
 BOOK = "as in this book"  # of `VARIANTS`
@@ -64,7 +65,7 @@ VERDICTS = {
 }
 
 CHOICES = ("dataset", "arch", "width", "seed", "draw", "method", "reading", "dial", "target", "ratio", "layers", "alpha",
-           "beta", "recalibrate", "trainable", "finetune epochs", "regularised epochs")  # fmt: skip
+           "beta", "recalibrate", "trainable", "finetune epochs", "regularised epochs", "weights")  # fmt: skip
 COMPARISONS = (*CHOICES, "removed", "found ratio", "keep",
                *(f"{what} {counter}" for counter in COUNTERS for what in ("FR", "PR", "before", "speed-up")),
                "top1 baseline", "f1 baseline", "top1 before", "f1 before",
@@ -122,7 +123,7 @@ def place(record: Record) -> dict[str, Any]:
     p = Trial(record.task, record.params).parameters
     fit = p.baseline.fit or getattr(p, "finetune", None)
     place = {"dataset": p.baseline.dataset, "arch": p.baseline.arch, "width": p.baseline.options.get("width", 1)}
-    return place | {"seed": fit.seed if fit else 0, "draw": p.draw}
+    return place | {"seed": fit.seed if fit else 0, "draw": p.draw, "weights": p.baseline.weights or ""}
 
 
 def _choices(p: Any) -> dict[str, Any]:
@@ -273,7 +274,7 @@ def table(n: int, records: Sequence[Record] = (), before: Sequence[Record] = ())
     paper = paper[paper.table == n]
     frame = comparisons(records, before)
     frame = frame[frame.width == 1]
-    frame = frame[frame.ratio == 0.2] if n == 2 else _nearest(frame[frame.target.notna()])
+    frame = frame[(frame.ratio - THESIS_RATIO).abs() < 1e-9] if n == 2 else _nearest(frame[frame.target.notna()])
     rows = []
     groups: Any = paper.groupby(["dataset", "model"], sort=False)
     for (dataset, model), cells in groups:

@@ -188,11 +188,11 @@ def _is_other(network: Network, archs: Sequence[str]) -> bool:
     return other_cost(PAPER_DATASETS.get(network.dataset, ""), PAPER_NAMES[network.arch], network.macs) > SAME_COST
 
 
-def combined(cases: Sequence[Case], said: Said) -> str:
-    """One verdict for all cases, after the conditions that they share."""
+def combined(cases: Sequence[Case], said: Said, words: Callable[[Said, frozenset[Network], int], str] = conditions) -> str:
+    """One verdict for all cases, after the conditions that they share; `words` names those of a case."""
     if not cases:
         return UNTESTED
-    after = {case.name: conditions(said, case.on, case.epochs) for case in cases}
+    after = {case.name: words(said, case.on, case.epochs) for case in cases}
     if len(set(after.values())) == 1:
         return _after(after[cases[0].name], agreed({case.name: case.verdict for case in cases}))
     return agreed({case.name: _after(after[case.name], case.verdict) for case in cases})
