@@ -1,6 +1,6 @@
 """Figures of the Sørensen-Dice page: the thesis's Figure 2, its comparisons, and what it does not show.
 
-A faint mark is one repetition; a solid one is the mean, its bar the 95 % t-interval over three or more repetitions.
+A faint mark is one repetition; a solid one is the mean, its bar, where it has one, the 95 % t-interval over three or more.
 A figure of no records is refused with BadValue.
 """
 
@@ -25,7 +25,7 @@ from prunebook.methods import dice
 from prunebook.report.dice_tables import THESIS_DATASETS, THESIS_METHODS, THESIS_MODELS, common_moment, lead, network
 from prunebook.report.figures import GREY, MARKERS, MOMENTS, PALETTE, marks, panels, require_some
 from prunebook.report.kcore_comparisons import by_chance, jaccard
-from prunebook.report.tables import Values, repetitions
+from prunebook.report.tables import repetitions
 from prunebook.studies.dice import METHODS
 from prunebook.trials import Record, Trial
 
@@ -84,11 +84,12 @@ def choice(similarity: Tensor, ratio: float) -> Figure:
     return fig
 
 
-def similarities(layers: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """How similar pairs of filters are: a column a layer, a row a reading. `layers`: of the record of a "profile" trial.
+def similarities(record: Record) -> Figure:
+    """How similar pairs of filters are: a column a layer, a row a reading. `record`: of a "profile" trial.
 
     The part of the pairs that lies outside of 0 to 1, where a reading has no bounds, is written in its panel.
     """
+    layers = record.result["layers"]
     chosen = _chosen(layers)
     readings = [name for name in READINGS if name in layers[chosen[0]]]
     size = (2.9 * len(chosen) + 1.4, 0.72 * len(readings) + 1.2)
@@ -112,15 +113,17 @@ def similarities(layers: Mapping[str, Mapping[str, Any]]) -> Figure:
         column[-1].set_xlabel("similarity of two filters")
     for ax, reading in zip(grid[:, 0], readings, strict=True):
         ax.set_ylabel(reading.replace(", ", ",\n"), rotation=0, ha="right", va="center", fontsize=9)
+    fig.suptitle(_of(record), fontsize=10)
     return fig
 
 
-def shared(layers: Mapping[str, Mapping[str, Any]]) -> Figure:
+def shared(record: Record) -> Figure:
     """Of the filters that two readings would remove, the part that both do: Jaccard index over all layers.
 
-    `layers`: of the record of a "profile" trial. Above the diagonal, in grey: what chance would give.
+    `record`: of a "profile" trial. Above the diagonal, in grey: what chance would give.
     """
-    require_some(list(layers), "layers")
+    layers = record.result["layers"]
+    require_some(layers, "layers")
     readings = [name for name in READINGS if name in next(iter(layers.values()))]
     gone = {reading: {name: _as_text(found, reading) for name, found in layers.items()} for reading in readings}
     n = len(readings)
@@ -137,6 +140,7 @@ def shared(layers: Mapping[str, Mapping[str, Any]]) -> Figure:
     ax.set_xticks(range(n), [reading.replace(", ", ",\n").replace(" ", "\n", 1) for reading in readings], fontsize=8)
     ax.set_yticks(range(n), readings, fontsize=9)
     ax.grid(False)
+    ax.set_title(f"{_of(record)}: removed by both, of those that either removes", fontsize=10)
     return fig
 
 
@@ -218,8 +222,10 @@ def _band(ax: Axes, rows: pd.DataFrame, i: int, label: str) -> None:
 def _elbow_marks(ax: Axes, elbows: pd.DataFrame, rows: pd.DataFrame, moment: str, methods: Sequence[str]) -> None:
     ours = elbows[(elbows.dataset == rows.dataset.iloc[0]) & (elbows.arch == rows.arch.iloc[0]) & (elbows.moment == moment)]
     for i, method in enumerate(methods):
-        found = Values(ours[ours.method == method].ratio.dropna())
-        marks(ax, i, found, i, sideways=True)
+        found = ours[ours.method == method].ratio.dropna()
+        look: dict[str, Any] = {"ls": "", "color": PALETTE[i], "marker": MARKERS[i]}
+        ax.plot(found, [i] * len(found), ms=5, alpha=0.4, **look)
+        ax.plot(found.mean(), i, ms=7, markeredgecolor="white", **look)  # no interval: elbows lie on a coarse grid
     ax.set_ylim(len(methods) - 0.5, -0.5)
     ax.set_yticks([])
 
@@ -237,6 +243,7 @@ def beside_thesis(frame: pd.DataFrame, table: int, paper: pd.DataFrame) -> Figur
     A row of two panels for each network. Left: accuracy; the line is the mean before the cut. Right: Dice on
     convolutions minus the method, paired by seed.
     """
+    require_some(frame)
     frame = frame.assign(label=[_label(*row) for row in zip(frame.method, frame.layers, strict=True)])
     networks = _networks(frame)
     order = {_label(method, layers): i for i, method in enumerate(_in_order(frame.method)) for layers in ("conv", "all")}
@@ -311,6 +318,7 @@ def readings(table: pd.DataFrame) -> Figure:
         axes[0].set_title(f"{network(dataset, arch)}, {dial}", fontsize=10)
         axes[0].set_yticks(range(len(rows)), list(rows.reading))
         axes[0].set_ylim(len(rows) - 0.5, -0.5)
+        axes[0].set_xlim(right=1.02)
     return fig
 
 
@@ -353,8 +361,10 @@ def stops(records: Sequence[Record], before: Sequence[Record]) -> Figure:
     require_some(records, "records")
     whole = {record.key: record.result["test"]["top1"] for record in before}
     frame = pd.DataFrame([_stopped(record, whole) for record in records])
-    networks: Any = [(f"{name}: {words}", rows[rows.repaired == fresh]) for name, rows in _networks(frame)
-                     for fresh, words in ((False, "only cut"), (True, "batch norm recalibrated"))]  # fmt: skip
+    repairs = {"only cut": False, "batch norm recalibrated": True}
+    found = [(f"{name}: {words}", rows[rows.repaired == fresh]) for name, rows in _networks(frame)
+             for words, fresh in repairs.items()]  # fmt: skip
+    networks = [(name, rows) for name, rows in found if len(rows)]
     fig, axes = _grid(len(networks))
     drops = sorted(frame["drop"].unique(), reverse=True)
     for ax, (name, rows) in zip(axes, networks, strict=True):
