@@ -8,7 +8,7 @@ from scipy import stats
 
 from prunebook.errors import BadValue
 from prunebook.report import kcore_comparisons as compared
-from prunebook.report import tables
+from prunebook.report import statistics, tables
 from prunebook.studies.kcore import VARIANTS
 
 # Scores at a target
@@ -25,15 +25,15 @@ def test_scores_are_compared_pair_by_pair():
     assert rows["separates?"].tolist() == ["—", "yes", "no"]
     assert str(rows.loc["l1", "minus entropy"]) == str(tables.interval(np.subtract(l1, ENTROPY)))
     reference = stats.ttest_rel(l1, ENTROPY).pvalue
-    assert compared.p_value(rows.loc["l1", "minus entropy"]) == pytest.approx(reference)
+    assert statistics.p_value(rows.loc["l1", "minus entropy"]) == pytest.approx(reference)
     assert "fine-tuned" not in set(found.moment)
 
 
 def test_holm_multiplies_the_smallest_p_by_the_number_of_comparisons():
-    assert compared.holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": math.nan}) == pytest.approx(
+    assert statistics.holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": math.nan}) == pytest.approx(
         {"a": 0.03, "c": 0.06, "b": 0.06}
     )
-    assert compared.holm({"a": 0.6, "b": 0.7}) == {"a": 1.0, "b": 1.0}
+    assert statistics.holm({"a": 0.6, "b": 0.7}) == {"a": 1.0, "b": 1.0}
 
 
 def test_what_separates_alone_need_not_after_holm():
@@ -47,9 +47,9 @@ def test_what_separates_alone_need_not_after_holm():
 
 
 def test_two_pairs_separate_nothing_and_equal_ones_do_not():
-    assert math.isnan(compared.p_value([1.0, 1.0]))
-    assert compared.p_value([0.0] * 3) == 1.0
-    assert compared.p_value([2.0] * 3) == 0.0
+    assert math.isnan(statistics.p_value([1.0, 1.0]))
+    assert statistics.p_value([0.0] * 3) == 1.0
+    assert statistics.p_value([2.0] * 3) == 0.0
 
 
 def test_without_targets_there_are_no_scores_to_compare():

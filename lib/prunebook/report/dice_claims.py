@@ -5,7 +5,7 @@ says what each word means.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -55,14 +55,17 @@ def claims(**records: Sequence[Record]) -> pd.DataFrame:
     """
     for name in records:
         choose("records", name, Records._fields)
-    given, rows = Records(**records), []
-    for place, claim, tested, said, test in CLAIMS:
-        cases = test(given)
-        row = {"place": place, "claim": claim, "tested by": tested}
-        rows.append(row | {"here": told(cases), "verdict": combined(cases, said, conditions)})
-    found = pd.DataFrame(rows)
+    given = Records(**records)
+    found = pd.DataFrame([judged(claim, given) for claim in CLAIMS])
     found.attrs["repetitions"] = over_what(given)
     return found
+
+
+def judged(claim: "Claim", records: Records) -> dict[str, str]:
+    """The row of one claim."""
+    cases = claim.test(records)
+    row = {"place": claim.place, "claim": claim.claim, "tested by": claim.tested}
+    return row | {"here": told(cases), "verdict": combined(cases, claim.said, conditions)}
 
 
 def shown_claims(frame: pd.DataFrame) -> Any:
@@ -97,6 +100,16 @@ def conditions(said: Said, on: frozenset[Network], epochs: int) -> str:
     return ", ".join(word for word, applies in words.items() if applies)
 
 
+class Claim(NamedTuple):
+    """A claim in our words, its place in the thesis, by what it is tested, what it is about, and the test itself."""
+
+    place: str
+    claim: str
+    tested: str
+    said: Said
+    test: Callable[[Records], list[Case]]
+
+
 BOTH = ("cifar10", "mnist")
 NOWHERE = Said()  # for claims that are about no network of the thesis
 TABLE_2 = Said(("dice_cnn", "resnet50", "vgg19"), BOTH, THESIS_EPOCHS)
@@ -104,7 +117,7 @@ TABLE_3 = Said(("dice_cnn",), BOTH, THESIS_EPOCHS)
 COSTS = TABLE_2._replace(epochs=0)  # of statements about no accuracy after fine-tuning
 CUT = TABLE_3._replace(epochs=0)
 
-CLAIMS: list[tuple[str, str, str, Said, Callable[[Records], list[Case]]]] = [
+CLAIMS = [Claim(*claim) for claim in (
     ("Section 1.2, chapter 2", "The average similarity of a filter says how redundant it is among the others.",
      f"rank correlation with the filter's own spread, mean |w| / max |w|, which looks at no other filter; does not hold if "
      f"the median layer is beyond {by.OWN:g}, holds if it is not beyond {by.OWN / 2:g}", COSTS, by.more_than_spread),
@@ -185,4 +198,4 @@ CLAIMS: list[tuple[str, str, str, Said, Callable[[Records], list[Case]]]] = [
      by.linear_layers_help),
     ("Chapter 5", "ResNet-50 gains particularly on MNIST.", "mean leads over the others, by seed", TABLE_2,
      by.more_on_mnist),
-]  # fmt: skip
+)]  # fmt: skip

@@ -171,9 +171,9 @@ def leads_as_far(r: Records) -> list[Case]:
             theirs = [points for key, points in thesis_leads(n).items() if key[:2] == place]
             scores = {m: of_method(rows, m, layers)["val fine-tuned"].mean() for m in _others(rows)}
             scores = {method: score for method, score in scores.items() if not math.isnan(score)}
-            if theirs and scores:
-                best = max(scores, key=scores.__getitem__)
-                gap = lead(rows, "top1 fine-tuned", best, layers)
+            best = max(scores, key=scores.__getitem__, default="")
+            gap = lead(rows, "top1 fine-tuned", best, layers)
+            if theirs and gap:
                 verdict = alike(Values(points - min(theirs) for points in gap), SAME_LEAD)
                 numbers = f"{signed(gap)} over {best}, in the thesis {min(theirs):+.3g}"
                 unit = "lead over the best other, points of top-1"
@@ -485,10 +485,10 @@ def _points(r: Records) -> Iterable[tuple[tuple[str, str, str], pd.DataFrame, fr
 
 
 def _lost_at_02(curve: pd.DataFrame) -> Values:
-    """Share of all that a curve loses that is lost at the ratio nearest to 0.2, in percent, for each seed."""
+    """Share of all that a curve loses that is lost at the ratio nearest to 0.2, in percent, for each seed with a loss."""
     at = min(curve.index, key=lambda ratio: abs(ratio - parts.THESIS_ELBOW))
     first, last = curve.iloc[0], curve.iloc[-1]
-    return Values(100 * (first - curve.loc[at]) / (first - last))
+    return Values((100 * (first - curve.loc[at]) / (first - last))[first > last])
 
 
 def steep_at_first(r: Records) -> list[Case]:
@@ -496,8 +496,9 @@ def steep_at_first(r: Records) -> list[Case]:
     for (dataset, arch, moment), curve, on in _points(r):
         lost, end = _lost_at_02(curve), float(curve.index[-1])
         share = 100 * parts.THESIS_ELBOW / end
-        numbers = f"{tables.spread(lost)} % of what is lost at {end:g}; a straight line, {share:.0f} %"
-        cases.append(Case(f"{network(dataset, arch)}, {moment}", numbers, above(lost, share), "", on))
+        if lost:
+            numbers = f"{tables.spread(lost)} % of what is lost at {end:g} (a straight line: {share:.0f} %)"
+            cases.append(Case(f"{network(dataset, arch)}, {moment}", numbers, above(lost, share), "", on))
     return cases
 
 
@@ -505,7 +506,7 @@ def vgg_falls_sharper(r: Records) -> list[Case]:
     cases, found = [], {key: (_lost_at_02(curve), on) for key, curve, on in _points(r)}
     for (dataset, arch, moment), (values, on) in found.items():
         other, others_on = found.get((dataset, "resnet50", moment), (Values(), on))
-        if arch == "vgg19" and len(other) == len(values):
+        if arch == "vgg19" and len(other) == len(values) > 0:
             gap = Values(a - b for a, b in zip(values, other, strict=True))
             name = f"{THESIS_DATASETS.get(dataset, dataset)}, {moment}"
             unit = "VGG-19 minus ResNet-50, percent of what is lost in all"

@@ -216,16 +216,16 @@ def _side_by_side(key: tuple[str, str, str], rows: pd.DataFrame, columns: Mappin
         own, name = of_method(rows, *one), _label(*one)
         top1 = repetitions(own, f"top1 {moment}")
         row: dict[str, Any] = {"network": network(*key[:2]), "dial": key[2], "after": words, "method": name, "n": len(top1)}
-        row |= {"speed-up": _cost(own, "speed-up macs"), "MACs removed, %": _cost(own, "FR macs")}
+        row |= {"speed-up": _cost(repetitions(own, "speed-up macs"))}
+        row["MACs removed, %"] = _cost(repetitions(own, "FR macs"))
         row |= {"top-1": top1, "F1": repetitions(own, f"f1 {moment}")}
         row |= {column: gaps[column].get(one, Values()) for column in columns}
         found.append(row | {"separates?": separates(others.get(name)), "after Holm": separates(corrected.get(name))})
     return found
 
 
-def _cost(rows: pd.DataFrame, column: str) -> float | Values:
+def _cost(values: Values) -> float | Values:
     """A number where all repetitions have the same, as networks of one shape do."""
-    values = repetitions(rows, column)
     return values[0] if values and max(values) - min(values) < 1e-6 else values
 
 
@@ -245,7 +245,8 @@ def common_moment(rows: pd.DataFrame) -> tuple[str, str]:
 
 def lead(rows: pd.DataFrame, column: str, method: str, layers: str = "conv", of: str = "conv") -> Values:
     """Dice that prunes the layers `of`, minus another method that prunes `layers`: paired by seed."""
-    return paired(of_method(rows, "dice", of), of_method(rows, method, layers), column)
+    dice, other = of_method(rows, "dice", of), of_method(rows, method, layers)
+    return paired(dice, other, column) if len(dice) and len(other) else Values()
 
 
 # The thesis's tables
@@ -311,8 +312,8 @@ def _thesis_rows(n: int, dataset: str, model: str, cells: pd.DataFrame, rows: pd
         row |= {"lead thesis": "", "lead here": "", "lead verdict": "", "lead at equal cost": ""}
         if method != "dice":
             theirs = dice - float(printed[name, "top1"])
-            costs = lead(rows, "FR macs", method, layers)
-            verdict = judge_lead(theirs, gaps[method], costs, _epochs(own), corrected.get(method))
+            costs, p = lead(rows, "FR macs", method, layers), corrected.get(method)
+            verdict = judge_lead(theirs, gaps[method], costs, _epochs(own), p)
             row |= {"lead thesis": f"{theirs:+.3g}", "lead here": _signed(gaps[method])}
             row["lead verdict"] = _of_model(model, verdict)
             alike = lead(rows, "top1 fine-tuned", method, layers, "all") if n == 2 else Values()
@@ -328,7 +329,8 @@ def _metrics(printed: Mapping[str, str], own: pd.DataFrame, model: str) -> dict[
     columns = {"speed_up": "speed-up macs", "top1": "top1 fine-tuned", "f1": "f1 fine-tuned"}
     row: dict[str, str] = {}
     for metric, title in TITLES.items():
-        values, cost = repetitions(own, columns[metric]), _cost(own, columns[metric])
+        values = repetitions(own, columns[metric]) if len(own) else Values()
+        cost = _cost(values)
         ours = f"{cost:.2f}" if metric == "speed_up" and isinstance(cost, float) else _counted(values, DIGITS[metric])
         row |= {f"{title} thesis": printed[metric], f"{title} here": ours}
         verdict = judge(metric, printed[metric], values, _epochs(own)) if printed[metric] else ""
