@@ -56,6 +56,7 @@ def test_every_verdict_is_explained():
 def test_the_page_says_what_the_intervals_are_over():
     html = dice_claims.shown_claims(dice_claims.claims(equal_macs=repeated("dice", [98.0] * 3))).to_html()
     assert "Intervals are over trainings: 3 of dice_cnn on MNIST." in html
+    assert "p &lt; 0.05" in html
     given = {"arch": "dice_cnn", "dataset": "mnist", "weights": "some.pt"}
     foreign = [compared("dice", seed, base=given) for seed in range(3)]
     over = dice_claims.claims(equal_macs=foreign).attrs["repetitions"]
@@ -73,6 +74,12 @@ def test_conditions_name_what_was_not_as_in_the_thesis():
     assert words("resnet20", "digits", 0) == "other network, other data, not fine-tuned"
     assert words("dice_cnn", "mnist", 4, width=0.5) == "other network, guessed network, other schedule"
     assert dice_claims.conditions(said, frozenset(), 0) == ""
+
+
+def test_fewer_than_three_repetitions_are_undecided_and_more_may_show_no_difference():
+    assert dice_evidence.side(Values([0.1, -0.1, 0.2])) == "no difference found"
+    assert dice_evidence.side(Values([0.1, 0.1])) == "undecided"
+    assert dice_evidence.side(Values([3.0, 3.1, 3.2])) == "holds here"
 
 
 def test_two_things_are_alike_if_the_interval_says_so():
@@ -317,6 +324,10 @@ def test_readings_are_one_method_if_their_accuracy_is():
     ends = base + read("high end only", [90.1, 91.0, 91.9], "1010")
     assert verdict("Either end may go", variants=ends) == HERE + "holds here"
     assert verdict("all at once or one by one", variants=ends) == "cannot be tested with this run's records"
+    middle = base + read("middle only (control)", [85.1, 86.0, 86.9], "0011")
+    assert verdict("between the ends is essential", variants=middle) == HERE + "holds here"
+    better = base + read("middle only (control)", [95.1, 96.0, 96.9], "0011")
+    assert verdict("between the ends is essential", variants=better) == HERE + "the opposite holds here"
 
 
 def test_quantiles_that_remove_as_many_are_compared():

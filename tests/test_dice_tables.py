@@ -61,7 +61,7 @@ def test_what_no_record_holds_is_unknown():
 
 def test_readings_have_the_names_of_the_study():
     frame = made.comparisons([*read("signs apart, high end only", [90.0], "10"), compared("dice", coupled="lead")])
-    assert frame.reading.tolist() == ["signs apart, high end only", made.BOOK]
+    assert frame.reading.tolist() == ["signs apart, high end only", ""]
     assert made.comparisons([compared("dice", norm="max", ends="low"), compared("l1")]).reading.tolist() == ["", ""]
 
 

@@ -1,9 +1,10 @@
 """The claims of the thesis on Sørensen-Dice pruning (Hajbi 2025), and what our records say of each.
 
-Every verdict is computed, by `sign` from a paired difference or by the rule that stands with the claim; `CLAIM_VERDICTS`
-says what each word means.
+Every verdict is computed, by `dice_evidence.side` from a paired difference or by the rule that stands with the claim;
+`CLAIM_VERDICTS` says what each word means.
 """
 
+import html
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -21,7 +22,8 @@ CLAIM_VERDICTS = {
     "holds here": "the 95 % interval of the paired difference lies on the claim's side of 0, or its own rule is met",
     "the opposite holds here": "the interval lies on the other side of 0",
     "does not hold here": "the rule that stands with the claim is not met",
-    "undecided": "the interval includes 0 or the rule's limit, or there are fewer than three repetitions",
+    "no difference found": "the interval of the difference includes 0; the wider it is, the larger a difference it may hide",
+    "undecided": "the interval includes the rule's limit, or there are fewer than three repetitions",
     "unequal cost": f"the two sides differ by more than {SAME_COST:g} points of the MACs removed, so that a difference in "
     "accuracy would be one of cost as well",
     "mixed": "different verdicts for different cases, which are named or, if many, counted",
@@ -70,7 +72,8 @@ def judged(claim: "Claim", records: Records) -> dict[str, str]:
 
 def shown_claims(frame: pd.DataFrame) -> Any:
     """`claims` for a page of a book: each case on its own line."""
-    narrow = frame.assign(here=frame.here.str.replace("; | — ", "<br>", regex=True))
+    lines = frame.assign(here=frame.here.str.replace("; | — ", "\n", regex=True))
+    narrow = lines.map(html.escape).replace("\n", "<br>", regex=True)
     narrow["claim"] = "<b>" + narrow.place + "</b><br>" + narrow.claim + "<br><i>By: " + narrow["tested by"] + "</i>"
     caption = f"The thesis's claims, tested. {frame.attrs['repetitions']}"
     return tables.page_style(narrow[["claim", "here", "verdict"]].style.hide().set_caption(caption))
@@ -129,9 +132,11 @@ CLAIMS = [Claim(*claim) for claim in (
     ("Sections 1.2, 3.1, 3.2", "Weights or activations, Eq. 1 or line 6 of Algorithm 1, all at once or one by one: one "
      "method.", f"other readings at equal MACs; holds if top-1 differs by at most {by.SAME:g} point, by the interval", CUT,
      by.one_method),
-    ("Section 3.2, chapter 4", "Either end may go: filters like all others, and filters unlike all others. (No trial "
-     "removes the middle.)", f"each end alone at equal MACs; holds if top-1 differs from both ends' by at most {by.SAME:g} "
-     "point", CUT, by.either_end),
+    ("Section 3.2, chapter 4", "Either end may go: filters like all others, and filters unlike all others.",
+     f"each end alone at equal MACs; holds if top-1 differs from both ends' by at most {by.SAME:g} point", CUT,
+     by.either_end),
+    ("Chapter 4, after Table 3", "What lies between the ends is essential.",
+     "removing the middle instead, at equal MACs; holds if that leaves less accuracy", CUT, by.middle_is_essential),
     ("Section 3.2", "Removal adapts to the loss of accuracy that is allowed.", "the stop rule at the largest and the "
      "smallest drop", COSTS, by.adapts),
     ("Section 3.2", "The network stays within that loss. (The rule looks at the validation split, the "

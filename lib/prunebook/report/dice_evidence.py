@@ -73,6 +73,11 @@ class Records(NamedTuple):
 # Verdicts beside `sign`
 
 
+def side(gap: Values) -> str:
+    """As `sign`, but "no difference found" where the interval of at least three repetitions includes 0."""
+    return "no difference found" if len(gap) >= 3 and sign(gap) == "undecided" else sign(gap)
+
+
 def alike(gap: Values, within: float = SAME) -> str:
     """Whether two things are the same but for `within` points: by the 95 % interval of their difference."""
     if len(gap) < 3:
@@ -131,7 +136,7 @@ def _against_others(frame: pd.DataFrame, n: int, others: str, of: str) -> list[C
                 theirs = thesis_leads(n).get((*place, method))
                 numbers = signed(gap) + ("" if theirs is None else f", in the thesis {theirs:+.3g}")
                 uneven = others == of and abs(fmean(cost)) > SAME_COST
-                verdict = "unequal cost" if uneven else sign(gap)
+                verdict = "unequal cost" if uneven else side(gap)
                 unit = f"Dice minus it, points of top-1 after {words}"
                 cases.append(Case(f"{name}, {method}", numbers, verdict, unit, _on(rows), _epochs(rows, moment)))
     return cases
@@ -238,7 +243,7 @@ def beats_magnitudes(r: Records) -> list[Case]:
                 rows, moment, words = used[0]
                 name = f"{method}, same {title}, {len(found)} network{'s' * (len(found) > 1)}"
                 unit = f"Dice minus it at equal cost, points of top-1 after {words}"
-                cases.append(Case(name, signed(pooled), sign(pooled), unit, on, _epochs(rows, moment)))
+                cases.append(Case(name, signed(pooled), side(pooled), unit, on, _epochs(rows, moment)))
     return cases
 
 
@@ -252,7 +257,7 @@ def better_in_table_3(r: Records) -> list[Case]:
             gap = paired(of_method(rows, method), own, "top1 fine-tuned")
             if gap:
                 speed = " to ".join(f"{found['speed-up macs'].mean():.2f}" for found in (own, of_method(rows, method)))
-                case = Case(f"{name}, {method}", f"{signed(gap)}, speed-up {speed}", sign(gap), "points of top-1")
+                case = Case(f"{name}, {method}", f"{signed(gap)}, speed-up {speed}", side(gap), "points of top-1")
                 cases.append(case._replace(on=_on(rows), epochs=_epochs(rows, "fine-tuned")))
     return cases
 
@@ -293,7 +298,7 @@ def _more_on(r: Records, archs: Sequence[str], first: str, second: str) -> list[
                 gap = Values(a - b for a, b in zip(*leads, strict=True))
                 numbers = f"{signed(gap)}: {signed(leads[0])} against {signed(leads[1])}"
                 used = rows[rows.dataset.isin([first, second])]
-                case = Case(f"{arch}, {dial}", numbers, sign(gap), "mean lead at equal cost, points of top-1", _on(used))
+                case = Case(f"{arch}, {dial}", numbers, side(gap), "mean lead at equal cost, points of top-1", _on(used))
                 cases.append(case._replace(epochs=_epochs(used, common_moment(used)[0])))
     return cases
 
@@ -417,7 +422,7 @@ def _gain(r: Records, gap: Gap, unit: str, methods: Callable[[pd.DataFrame], lis
         for method in methods(rows):
             values = gap(rows, method)
             if values:
-                cases.append(Case(f"{name}, {method}", signed(values), sign(values), unit, _on(rows)))
+                cases.append(Case(f"{name}, {method}", signed(values), side(values), unit, _on(rows)))
     return cases
 
 
@@ -452,7 +457,7 @@ def recalibration_lasts(r: Records) -> list[Case]:
     for name, what, with_it, without, rows in _tunings(r):
         gap = paired(with_it, without, "top1 fine-tuned")
         if gap:
-            verdict = "does not hold here" if alike(gap, NEGLIGIBLE) == "holds here" else sign(gap)
+            verdict = "does not hold here" if alike(gap, NEGLIGIBLE) == "holds here" else side(gap)
             numbers = f"{signed(gap)}, the largest {max(map(abs, gap)):.3f}"
             unit = "with recalibration minus without, points of top-1 after fine-tuning"
             cases.append(Case(f"{name}, {what}", numbers, verdict, unit, _on(rows), _epochs(rows, "fine-tuned")))
@@ -510,14 +515,14 @@ def vgg_falls_sharper(r: Records) -> list[Case]:
             gap = Values(a - b for a, b in zip(values, other, strict=True))
             name = f"{THESIS_DATASETS.get(dataset, dataset)}, {moment}"
             unit = "VGG-19 minus ResNet-50, percent of what is lost in all"
-            cases.append(Case(name, signed(gap), sign(gap), unit, on | others_on))
+            cases.append(Case(name, signed(gap), side(gap), unit, on | others_on))
     return cases
 
 
 # The criterion
 
 
-def _readings(r: Records, names: Callable[[str], bool]) -> list[Case]:
+def _readings(r: Records, names: Callable[[str], bool], judged: Callable[[Values], str] = alike) -> list[Case]:
     """Other readings against this book's: how many filters they share, and whether accuracy is the same."""
     cases, frame = [], parts.variants(r.variants)
     for _, row in frame.iterrows():
@@ -533,19 +538,24 @@ def _readings(r: Records, names: Callable[[str], bool]) -> list[Case]:
                 f"{network(row.dataset, row.arch)}{dial}, {row.reading}",
                 Network(row.dataset, row.arch, row.width, math.nan),
             )
-            cases.append(Case(name, f"{signed(gap)}, {jaccard}", alike(gap), unit, frozenset({on})))
+            cases.append(Case(name, f"{signed(gap)}, {jaccard}", judged(gap), unit, frozenset({on})))
     return cases
 
 
-ENDS = ("high end only", "low end only")
+ENDS, MIDDLE = ("high end only", "low end only"), "middle only (control)"
 
 
 def either_end(r: Records) -> list[Case]:
     return _readings(r, lambda reading: reading in ENDS)
 
 
+def middle_is_essential(r: Records) -> list[Case]:
+    """The two ends must leave more accuracy than the middle, as many filters removed."""
+    return _readings(r, lambda reading: reading == MIDDLE, lambda gap: side(Values(-points for points in gap)))
+
+
 def one_method(r: Records) -> list[Case]:
-    return _readings(r, lambda reading: reading not in ENDS)
+    return _readings(r, lambda reading: reading not in (*ENDS, MIDDLE))
 
 
 def more_than_spread(r: Records) -> list[Case]:
@@ -608,7 +618,7 @@ def adapts(r: Records) -> list[Case]:
         gap = paired(rows[rows["drop"] == most], rows[rows["drop"] == least], "MACs removed, %")
         if gap and least < most:
             name = f"{network(dataset, arch)}, {most:g} against {least:g} points{', recalibrated' if images else ''}"
-            cases.append(Case(name, signed(gap), sign(gap), "more removed, points of the MACs", _on(rows)))
+            cases.append(Case(name, signed(gap), side(gap), "more removed, points of the MACs", _on(rows)))
     return cases
 
 
@@ -632,7 +642,7 @@ def _training_more(r: Records, first: str, second: str) -> list[Case]:
             other = rows[(rows.trainable == second) & ((rows.recalibrate > 0) == bool(words))]
             gap = paired(own, other, "top1 fine-tuned")
             if what == first and gap:
-                case = Case(name + words, signed(gap), sign(gap), f"{first} minus {second}, points of top-1", _on(own))
+                case = Case(name + words, signed(gap), side(gap), f"{first} minus {second}, points of top-1", _on(own))
                 cases.append(case._replace(epochs=_epochs(own, "fine-tuned")))
     return cases
 

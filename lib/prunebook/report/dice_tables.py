@@ -149,9 +149,9 @@ def _reading(decision: Any) -> str:
     """The name of a decision's choices in `VARIANTS`, whatever its share, layers and quantiles; "" where it has none."""
     if decision.method != "dice":
         return ""
-    names = {name for options in VARIANTS.values() for name in options}
-    default = {name: Dice.model_fields[name].default for name in names}
-    chosen = {name: getattr(decision, name) for name in names}
+    shares = ("method", "ratio", "target", "alpha", "beta", "layers")
+    default = {name: field.default for name, field in Dice.model_fields.items() if name not in shares}
+    chosen = {name: getattr(decision, name) for name in default}
     return next((name for name, options in VARIANTS.items() if chosen == default | options), "")
 
 
