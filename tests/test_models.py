@@ -25,7 +25,7 @@ def test_every_model_maps_images_to_one_logit_per_class(name: str, num_classes: 
     assert model(torch.zeros(2, 3, 32, 32)).shape == (2, num_classes)
 
 
-@pytest.mark.parametrize("name", ["resnet20", "vgg16", "vgg19", "dice_cnn"])
+@pytest.mark.parametrize("name", ["resnet20", "resnet18", "vgg16", "vgg19", "dice_cnn"])
 @pytest.mark.parametrize("side", [8, 28, 64])
 def test_models_accept_other_image_sizes_and_channel_counts(name: str, side: int) -> None:
     model = models.build(name, in_channels=1, width=0.1)
@@ -77,8 +77,17 @@ def test_resnet56_has_the_five_costs_found_in_the_literature(shortcut: str, coun
     assert f"{cost(models.build('resnet56', shortcut=shortcut), IMAGE, counter).macs / 1e6:.2f}" == macs
 
 
-def test_vgg16_without_hidden_layer_has_the_cost_of_the_sacp_paper() -> None:
-    assert f"{cost(models.build('vgg16', hidden=False), IMAGE, 'thop').macs / 1e6:.2f}" == "314.31"
+TABLE_3_OF_SACP = [
+    ("vgg16", {"hidden": False}, "314.31", "14.73"),
+    ("resnet18", {}, "557.89", "11.17"),
+    ("resnet56", {"shortcut": "B"}, "127.93", "0.86"),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "macs", "params"), TABLE_3_OF_SACP)
+def test_costs_agree_with_table_3_of_the_sacp_paper(name: str, options: dict[str, object], macs: str, params: str) -> None:
+    counted = cost(models.build(name, **options), IMAGE, "thop")
+    assert (f"{counted.macs / 1e6:.2f}", f"{counted.params / 1e6:.2f}") == (macs, params)
 
 
 PARAMETERS = [
@@ -111,6 +120,16 @@ def test_width_scales_the_channels_of_every_stage() -> None:
     model = models.build("resnet20", width=0.5)
     assert [model.get_parameter(f"layer{i}.0.conv1.weight").shape[0] for i in (1, 2, 3)] == [8, 16, 32]
     assert models.build("resnet20", width=0.001).get_parameter("conv1.weight").shape[0] == 1
+
+
+def test_resnet18_keeps_the_resolution_of_small_images_in_its_first_stage_and_halves_it_in_each_other() -> None:
+    model = models.build("resnet18", width=0.05).eval()
+    stages = [model.get_submodule(name) for name in ("conv1", "layer1", "layer2", "layer3", "layer4")]
+    seen: list[int] = []
+    for stage in stages:
+        stage.register_forward_hook(lambda module, inputs, output: seen.append(output.shape[3]))
+    model(IMAGE)
+    assert seen == [32, 32, 16, 8, 4]
 
 
 def test_every_layer_of_a_dense_block_adds_its_channels_behind_those_it_reads() -> None:

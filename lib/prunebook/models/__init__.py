@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from prunebook.errors import BadValue, choose, nearest, require
-from prunebook.models import densenet, dice_cnn, resnet, resnet50, vgg
+from prunebook.models import densenet, dice_cnn, resnet, resnet18, resnet50, vgg
 
 _REGISTRY: dict[str, Callable[..., nn.Module]] = {
     "resnet20": resnet.resnet20,
@@ -21,6 +21,7 @@ _REGISTRY: dict[str, Callable[..., nn.Module]] = {
     "resnet44": resnet.resnet44,
     "resnet56": resnet.resnet56,
     "resnet110": resnet.resnet110,
+    "resnet18": resnet18.resnet18,
     "resnet50": resnet50.resnet50,
     "vgg16": vgg.vgg16,
     "vgg19": vgg.vgg19,
