@@ -114,17 +114,18 @@ class Space:
         Uniform to 2^-64 in the probability of each ratio of each entry, given those before it. What is counted and compared
         are whole numbers, so that R(r) >= tau holds exactly, with tau as it is written: 0.3 is 3/10.
 
-        Raises BadValue as `size_at`, and for n, seed or start that are no whole numbers of at least 0.
+        Raises BadValue as `size_at`, and for n, start or seed that are no whole numbers of at least 0, or a seed of 2^64 or more.
         """
         needed = self._needed(tau)
-        for name, value in (("n", n), ("seed", seed), ("start", start)):
+        for name, value in (("n", n), ("start", start)):
             require(_is_whole(value), name, value, "a whole number of at least 0")
+        require(_is_whole(seed) and seed < 2**64, "seed", seed, "a whole number from 0 to 2^64 - 1")
         turns = -(-self.L // _DRAWS)  # of the generator for each candidate
         source = np.random.Philox(key=seed)
         source.advance(start * turns)
         r = np.empty((n, self.L), dtype=np.uint8)
         for rows in np.array_split(r, max(1, -(-n // _CHUNK))):
-            draws = source.random_raw(len(rows) * turns * _DRAWS).reshape(len(rows), -1)
+            draws = source.random_raw(len(rows) * turns * _DRAWS).reshape(len(rows), turns * _DRAWS)
             lacking = np.full(len(rows), needed)
             for entry, weight in enumerate(self._weights):
                 q = _place(np.ascontiguousarray(draws[:, entry]), self._choices[entry].bounds, lacking)
