@@ -11,9 +11,10 @@ from prunebook import data, distributed, diversity, measure, training, weights
 from prunebook.errors import choose, require
 from prunebook.methods import baselines, dice
 from prunebook.plan import PruningPlan
-from prunebook.trials import tasks
 from prunebook.trials.engine import Context
-from prunebook.trials.tasks import Baseline, Fit, Seed, scores
+from prunebook.trials.tasks import Baseline, Fit, Seed, costs, example, load_data, load_network, normalisation, scores
+from prunebook.trials.tasks import fit as train
+from prunebook.trials.tasks import kept as as_digits
 from prunebook.trials.trial import Parameters, Trial, task
 
 Ratio = Annotated[float | None, Field(ge=0, lt=1, description="share of the filters of each layer to remove")]
@@ -214,13 +215,13 @@ def _needs_baseline(p: Regularise | Stop | Profile | Transfer) -> list[Trial]:
 @task("regularise", version=1, parameters=Regularise, needs=_needs_baseline)
 def regularise(p: Regularise, context: Context) -> dict[str, Any]:
     """Train a baseline on with growing regularisation; nothing is cut."""
-    dataset = tasks.load_data(p.baseline, context)
-    normal = tasks.normalisation(p.baseline, dataset)
-    model = tasks.load_network(p.baseline, dataset, context)
-    inputs = tasks.example(dataset, context)
+    dataset = load_data(p.baseline, context)
+    normal = normalisation(p.baseline, dataset)
+    model = load_network(p.baseline, dataset, context)
+    inputs = example(dataset, context)
     growing = baselines.GrowingRegularisation(model, inputs, every=p.every, reg=p.reg, delta=p.delta, layers=p.layers)
     with context.timed("fit"):
-        history = tasks.fit(model, dataset, p.fit, normal, context, regularise=growing.after_backward)
+        history = train(model, dataset, p.fit, normal, context, regularise=growing.after_backward)
     path = context.checkpoint(Trial("regularise", p.model_dump(mode="json")))
     if distributed.is_main():
         weights.save(model, path, task="regularise", parameters=p.model_dump(mode="json"))
@@ -236,10 +237,10 @@ def compare(p: Compare, context: Context) -> dict[str, Any]:
     "pruned": cut, and nothing else. "recalibrated": with batch-norm statistics estimated anew on `recalibrate` training
     images, no weight touched. "finetuned": trained on from there, if asked for.
     """
-    dataset = tasks.load_data(p.baseline, context)
-    mean, std = tasks.normalisation(p.baseline, dataset)
+    dataset = load_data(p.baseline, context)
+    mean, std = normalisation(p.baseline, dataset)
     model = _network(p, dataset, context)
-    inputs = tasks.example(dataset, context)
+    inputs = example(dataset, context)
     with context.timed("plan"):
         plan = distributed.from_main(lambda: _decide(p.decision, model, _looks(p, dataset), p.draw))
     pruned = plan.apply(model, inputs)
@@ -255,8 +256,8 @@ def compare(p: Compare, context: Context) -> dict[str, Any]:
         _recalibrate(pruned, p.recalibrate, p.draw, dataset, (mean, std))
         look("recalibrated")
     result: dict[str, Any] = {
-        "cost": {counter: tasks.costs(model, pruned, inputs, counter) for counter in measure.COUNTERS},
-        "keep": tasks.kept(plan),
+        "cost": {counter: costs(model, pruned, inputs, counter) for counter in measure.COUNTERS},
+        "keep": as_digits(plan),
         "test": moments,
     }
     found = {name: plan.parameters[name] for name in ("ratio", "removed") if plan.parameters.get(name) is not None}
@@ -264,7 +265,7 @@ def compare(p: Compare, context: Context) -> dict[str, Any]:
         result["found"] = found
     if p.finetune is not None:
         with context.timed("finetune"):
-            result["history"] = tasks.fit(pruned, dataset, p.finetune, (mean, std), context)
+            result["history"] = train(pruned, dataset, p.finetune, (mean, std), context)
         moments["finetuned"] = scores(training.evaluate(pruned, dataset.test, mean=mean, std=std), dataset)
     return result
 
@@ -272,10 +273,10 @@ def compare(p: Compare, context: Context) -> dict[str, Any]:
 @task("sweep", version=1, parameters=Sweep, needs=_needs_start)
 def sweep(p: Sweep, context: Context) -> dict[str, Any]:
     """Accuracy of the cut network at every ratio, as it is and with new batch-norm statistics, on both held-out splits."""
-    dataset = tasks.load_data(p.baseline, context)
-    mean, std = tasks.normalisation(p.baseline, dataset)
+    dataset = load_data(p.baseline, context)
+    mean, std = normalisation(p.baseline, dataset)
     model = _network(p, dataset, context)
-    inputs = tasks.example(dataset, context)
+    inputs = example(dataset, context)
     looks = _looks(p, dataset)
     points = []
     for done, ratio in enumerate(p.ratios, 1):
@@ -296,10 +297,10 @@ def sweep(p: Sweep, context: Context) -> dict[str, Any]:
 @task("stop", version=1, parameters=Stop, needs=_needs_baseline)
 def stop(p: Stop, context: Context) -> dict[str, Any]:
     """The last network before the drop, its cost and accuracy on the test split; of each step, on the validation split."""
-    dataset = tasks.load_data(p.baseline, context)
-    mean, std = tasks.normalisation(p.baseline, dataset)
-    model = tasks.load_network(p.baseline, dataset, context)
-    inputs = tasks.example(dataset, context)
+    dataset = load_data(p.baseline, context)
+    mean, std = normalisation(p.baseline, dataset)
+    model = load_network(p.baseline, dataset, context)
+    inputs = example(dataset, context)
 
     def score(network: nn.Module) -> float:
         if p.recalibrate:
@@ -317,8 +318,8 @@ def stop(p: Stop, context: Context) -> dict[str, Any]:
         _recalibrate(pruned, p.recalibrate, p.draw, dataset, (mean, std))
     return {
         "steps": [{"ratio": round(s.ratio, 6), "val": round(s.score, 4)} for s in steps],
-        "cost": {counter: tasks.costs(model, pruned, inputs, counter) for counter in measure.COUNTERS},
-        "keep": tasks.kept(plan),
+        "cost": {counter: costs(model, pruned, inputs, counter) for counter in measure.COUNTERS},
+        "keep": as_digits(plan),
         "test": scores(training.evaluate(pruned, dataset.test, mean=mean, std=std), dataset),
     }
 
@@ -326,9 +327,9 @@ def stop(p: Stop, context: Context) -> dict[str, Any]:
 @task("speed", version=1, parameters=Speed, needs=_needs_start, alone=True)
 def speed(p: Speed, context: Context) -> dict[str, Any]:
     """Median seconds of a forward pass before and after the cut, with quartiles, for each number of images; and MACs."""
-    dataset = tasks.load_data(p.baseline, context)
+    dataset = load_data(p.baseline, context)
     model = _network(p, dataset, context)
-    inputs = tasks.example(dataset, context)
+    inputs = example(dataset, context)
     pruned = _decide(p.decision, model, _looks(p, dataset), p.draw).apply(model, inputs)
     rows = []
     for images in p.batches:
@@ -340,17 +341,17 @@ def speed(p: Speed, context: Context) -> dict[str, Any]:
         quartiles = torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64)
         before, after = torch.tensor(seconds, dtype=torch.float64).quantile(quartiles, dim=0).T
         rows.append({"images": images, "before": before.tolist(), "after": after.tolist()})
-    cost = {counter: tasks.costs(model, pruned, inputs, counter) for counter in measure.COUNTERS}
+    cost = {counter: costs(model, pruned, inputs, counter) for counter in measure.COUNTERS}
     return {"cost": cost, "latency": rows, "threads": torch.get_num_threads()}
 
 
 @task("profile", version=2, parameters=Profile, needs=_needs_baseline)
 def profile(p: Profile, context: Context) -> dict[str, Any]:
     """For every layer and reading: how similar pairs of filters are, and which filters would go."""
-    dataset = tasks.load_data(p.baseline, context)
-    model = tasks.load_network(p.baseline, dataset, context)
+    dataset = load_data(p.baseline, context)
+    model = load_network(p.baseline, dataset, context)
     images = data.draw(dataset.train, p.images, p.draw)
-    images = data.normalise(images, *tasks.normalisation(p.baseline, dataset))
+    images = data.normalise(images, *normalisation(p.baseline, dataset))
     layers = diversity.profile(model, images, p.ratio, p.bins)
     return {"layers": layers, "spread": diversity.spreads(model), "ratio": p.ratio}
 
@@ -358,8 +359,8 @@ def profile(p: Profile, context: Context) -> dict[str, Any]:
 @task("transfer", version=1, parameters=Transfer, needs=_needs_baseline)
 def transfer(p: Transfer, context: Context) -> dict[str, Any]:
     """Diversity of a trained network's filters, then its last layer replaced, and training on the new task."""
-    source = tasks.load_data(p.baseline, context)
-    model = tasks.load_network(p.baseline, source, context)
+    source = load_data(p.baseline, context)
+    model = load_network(p.baseline, source, context)
     target = data.load(p.dataset, device=context.device, size=p.size)
     channels = (source.in_channels, target.in_channels)
     require(
@@ -370,7 +371,7 @@ def transfer(p: Transfer, context: Context) -> dict[str, Any]:
     head = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
     _replace(model, head, target.num_classes, p.finetune.seed)
     with context.timed("finetune"):
-        history = tasks.fit(model, target, p.finetune, (target.mean, target.std), context)
+        history = train(model, target, p.finetune, (target.mean, target.std), context)
     test = training.evaluate(model, target.test, mean=target.mean, std=target.std)
     return {"diversity": diverse, "history": history, "test": scores(test, target)}
 
@@ -378,7 +379,7 @@ def transfer(p: Transfer, context: Context) -> dict[str, Any]:
 def _network(p: Compared, dataset: data.Dataset, context: Context) -> nn.Module:
     """The network on which is decided."""
     if p.regularised is None:
-        return tasks.load_network(p.baseline, dataset, context)
+        return load_network(p.baseline, dataset, context)
     start = p.start()
     assert start is not None
     return weights.load(context.checkpoint(start)).to(context.device)
@@ -393,7 +394,7 @@ class _Looks(NamedTuple):
 
 def _looks(p: Compared, dataset: data.Dataset) -> _Looks:
     images, labels = data.draw_labelled(dataset.train, p.images, p.draw)
-    return _Looks(data.normalise(images, *tasks.normalisation(p.baseline, dataset)), labels)
+    return _Looks(data.normalise(images, *normalisation(p.baseline, dataset)), labels)
 
 
 def _decide(decision: Dice | Importance, model: nn.Module, looks: _Looks, seed: int) -> PruningPlan:
