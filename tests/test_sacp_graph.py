@@ -137,6 +137,21 @@ def test_a_concatenation_has_the_masks_of_its_inputs_one_behind_the_other() -> N
     assert graph.d == max(node.channels for node in graph.nodes if node.kind == "concat") == 16
 
 
+def test_a_tensor_concatenated_with_itself_counts_twice() -> None:
+    class Doubled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.out = nn.Conv2d(3, 2, 3), nn.Conv2d(4, 1, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.a(x)
+            return self.out(torch.cat((x, x), -3))
+
+    graph = ArchitectureGraph(Doubled(), IMAGE)
+    assert graph.edges == [(0, 1), (1, 2)]
+    assert graph.features({"a": [1]})[1].tolist() == [-1, 1, -1, 1]
+
+
 def test_adjacency_is_that_of_pytorch_geometrics_graph_convolution() -> None:
     graph = graph_of("resnet20", shortcut="B")
     one_way = torch.tensor(graph.edges).T

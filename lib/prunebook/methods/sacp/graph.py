@@ -290,7 +290,7 @@ class _Reader:
         elif kind == "concat":
             wanted = _argument(operation, 1, "dim", 0) in (1, 1 - len(_shape(operation)))
         elif operation.target in (torch.mean, "mean"):
-            wanted = _is_over_places(operation, inputs[0])
+            wanted = len(inputs) == 1 and _is_over_places(operation, inputs[0])
         return kind if wanted else None
 
     def _parts(self, operation: fx.Node, kind: str | None, inputs: list[fx.Node]) -> tuple[Part, ...]:
@@ -299,7 +299,7 @@ class _Reader:
         if kind == "linear" or channels == 0:
             return ()
         if kind == "concat":
-            return self._side_by_side(inputs)
+            return self._side_by_side(_argument(operation, 0, "tensors", ()))
         whole = (Part(None, 0, channels),)
         module = self.modules[str(operation.target)] if operation.op == "call_module" else None
         if isinstance(module, PadShortcut):
@@ -311,7 +311,7 @@ class _Reader:
         decided = [parts for parts in fitting if any(part.entry is not None for part in parts)]
         return (decided or fitting or [whole if len(_shape(operation)) == 4 else ()])[0]
 
-    def _side_by_side(self, inputs: list[fx.Node]) -> tuple[Part, ...]:
+    def _side_by_side(self, inputs: Sequence[fx.Node]) -> tuple[Part, ...]:
         parts: list[Part] = []
         offset = 0
         for i in inputs:

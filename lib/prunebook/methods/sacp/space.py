@@ -114,7 +114,8 @@ class Space:
         Uniform to 2^-64 in the probability of each ratio of each entry, given those before it. What is counted and compared
         are whole numbers, so that R(r) >= tau holds exactly, with tau as it is written: 0.3 is 3/10.
 
-        Raises BadValue as `size_at`, and for n, start or seed that are no whole numbers of at least 0, or a seed of 2^64 or more.
+        Raises BadValue as `size_at`, and for n, start or seed that are no whole numbers of at least 0, or a seed of
+        2^64 or more.
         """
         needed = self._needed(tau)
         for name, value in (("n", n), ("start", start)):
