@@ -80,6 +80,14 @@ def test_far_apart_embeddings_leave_the_printed_loss_finite():
     assert value.item() == pytest.approx(2 * 2e6)
 
 
+def test_with_a_single_anchor_the_printed_loss_is_lowest_where_all_are_alike():
+    anchor = random_rows(1, 3, seed=0).expand(5, -1)
+    others = [random_rows(5, 3, seed=seed) for seed in (1, 2)]
+    assert contrast_as_printed(anchor, *others, 0.5).item() > 2 * math.log(5)
+    alike = others[0][:1].expand(5, -1)
+    assert contrast_as_printed(anchor, alike, alike, 0.5).item() == pytest.approx(2 * math.log(5))
+
+
 def test_infonce_tells_ranked_from_random_masks_and_the_printed_loss_does_not():
     gaps = {}
     for loss in ("infonce", "as-printed"):

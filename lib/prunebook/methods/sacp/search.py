@@ -56,7 +56,7 @@ class Scorer:
         rankings: Sequence[Tensor],
         head: nn.Linear | None = None,
     ) -> None:
-        self.encoder, self.graph, self.space, self.head = encoder, graph, space, head
+        self.encoder, self.graph, self.space, self.rankings, self.head = encoder, graph, space, list(rankings), head
         self.masks = spaces.ranked_masks(space, rankings)
         sums = _one_hop_sums(encoder, graph, self.masks) if len(encoder.weights) == 2 and encoder.readout == "mean" else None
         self.method = "encoder" if sums is None else "tables"
@@ -237,7 +237,7 @@ def _resumed(state: str | Path | None, name: dict[str, Any], width: int) -> tupl
         return empty, 0, 0.0
     try:
         value = json.loads(Path(state).read_text(encoding="utf-8"))
-        found, done, seconds = value["search"], int(value["done"]), float(value["seconds"])
+        found, done, seconds = dict(value["search"]), int(value["done"]), float(value["seconds"])
         best = _Best(*(np.array(value[part], like.dtype) for part, like in empty._asdict().items()))
     except (ValueError, KeyError, TypeError) as fault:
         raise BadValue(f"{state} is not the state of a search: {type(fault).__name__} at {fault}") from None
@@ -265,6 +265,7 @@ def plan(
     anchor: str = "first",
     lr: float = 1e-3,
     seed: int = 0,
+    on_epoch: Callable[[int, training.Epoch], object] | None = None,
     progress: Callable[[int, int, float], object] | None = None,
 ) -> PruningPlan:
     """Algorithm 1: train an encoder, search, and take the best candidate.
@@ -305,7 +306,7 @@ def plan(
     rankings = spaces.rankings(model, graph)
     options: dict[str, Any] = {"configurations": configurations, "epochs": epochs, "batch": batch, "loss": loss}
     options |= {"temperature": temperature, "anchor": anchor, "lr": lr, "seed": seed}
-    trained = training.train(graph, space, rankings, **options)
+    trained = training.train(graph, space, rankings, **options, on_epoch=on_epoch)
     found = search(Scorer(trained.encoder, graph, space, rankings), candidates, tau, m, seed, progress=progress)
 
     def network(place: int) -> nn.Module:

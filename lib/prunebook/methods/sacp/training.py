@@ -62,7 +62,7 @@ def train(
     """Train an encoder on triads of anchor, positive and negative, with Adam.
 
     Each configuration r is drawn from the whole space (section 3.3). Its positive keeps the channels of highest L1 norm, its
-    negative as many at random, drawn anew each time.
+    negative as many at random, drawn anew each time [choice].
 
     Parameters
     ----------
@@ -134,7 +134,8 @@ def contrast_as_printed(anchor: Tensor, positive: Tensor, negative: Tensor, temp
     """Eq. 5 to 8 to the letter: the loss of the positives plus that of the negatives, a scalar.
 
     Eq. 5 is called a cosine, but divides by the temperature alone. Eq. 6 does not use its label y, so both terms of Eq. 8
-    fall as an anchor nears its partner: negatives are drawn near as well.
+    fall as an anchor nears its partner: negatives are drawn near as well. Where all N anchors are one, the loss is at least
+    2 log N, and lowest where a batch's similarities are all alike.
     """
     return _softmax_loss(anchor, positive, temperature) + _softmax_loss(anchor, negative, temperature)
 
