@@ -16,11 +16,11 @@ from typing import Any, NamedTuple, TypeGuard
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from prunebook import cutting
 from prunebook.errors import BadValue, choose, require
 from prunebook.methods import allocation, kcore
+from prunebook.methods.distances import pairwise_l1
 from prunebook.models import in_mode
 from prunebook.plan import PruningPlan
 
@@ -275,18 +275,9 @@ def similarity(weight: Tensor, *, norm: str = "abs", rescale: str | bool = "shif
     """
     choose("norm", norm, NORMS)
     kind = _rescale(rescale)
-    rows = _rows(weight)
-    divisor, n = _divisor(rows, norm), len(rows)
-    sums = torch.zeros(n, dtype=torch.float64, device=rows.device)
-    distances = torch.zeros(n * (n - 1) // 2, dtype=torch.float64, device=rows.device)
-    for chunk in rows.split(_CHUNK, dim=1):
-        part = _rescaled(chunk / divisor, kind)
-        sums += part.sum(dim=1, dtype=torch.float64)
-        distances += F.pdist(part, p=1)
-    distance = torch.zeros(n, n, dtype=torch.float64, device=rows.device)
-    upper = torch.ones(n, n, dtype=torch.bool, device=rows.device).triu(1)
-    distance.masked_scatter_(upper, distances)  # row by row, as pdist counts
-    distance += distance.T.clone()
+    amounts = normalised(weight, norm, rescale)
+    sums = amounts.sum(dim=1, dtype=torch.float64)
+    distance = pairwise_l1(amounts).double()
     total = sums + sums.unsqueeze(1)
     empty = total == 0
     matrix = torch.where(empty, (distance == 0).to(torch.float64), 1 - distance / total.masked_fill(empty, 1))
