@@ -49,12 +49,17 @@ def test_rows_that_are_a_part_of_a_larger_matrix_are_read_in_place_or_copied_rig
     assert torch.equal(pairwise_l1(rows[::2, ::3]), pairwise_l1(rows[::2, ::3].contiguous()))
 
 
-def test_the_number_of_threads_stays_as_it_was() -> None:
-    import numba
-
-    before = numba.get_num_threads()
-    pairwise_l1(noise(20, 5))
-    assert numba.get_num_threads() == before
+def test_the_number_of_threads_changes_nothing() -> None:
+    rows = noise(70, 40, torch.float32)
+    before = torch.get_num_threads()
+    try:
+        found = []
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            found.append(pairwise_l1(rows))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(*found)
 
 
 @pytest.mark.parametrize(

@@ -555,10 +555,10 @@ def _divisor(rows: Tensor, norm: str) -> Tensor:
 
 
 def _rescaled(rows: Tensor, rescale: str) -> Tensor:
-    """See `normalised`; `rows` are written over."""
+    """`rows`, which are overwritten: a layer's copies are large, and new memory costs more than the arithmetic."""
     if rescale == "shift":
-        return rows.add_(1).div_(2)
-    return rows if rescale == "none" else torch.cat([rows.clamp(min=0), (-rows).clamp(min=0)], dim=1)
+        return rows.add_(1).mul_(0.5)
+    return torch.cat([rows.clamp(min=0), rows.neg().clamp_(min=0)], dim=1) if rescale == "parts" else rows
 
 
 def _rescale(value: str | bool) -> str:

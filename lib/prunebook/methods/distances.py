@@ -6,6 +6,8 @@ was read is used several times, and the sums do not wait for each other.
 
 from collections.abc import Callable
 from functools import cache
+from threading import Thread
+from typing import cast
 
 import numpy as np
 import torch
@@ -31,26 +33,34 @@ def pairwise_l1(rows: Tensor) -> Tensor:
         upper = torch.ones(n, n, dtype=torch.bool, device=rows.device).triu(1)
         distance.masked_scatter_(upper, F.pdist(rows, p=1))  # row by row, as pdist counts
         return distance + distance.T
-    padded = F.pad(rows.detach(), (0, 0, 0, -n % BLOCK)).contiguous()
-    blocks = len(padded) // BLOCK
-    found = np.empty((len(padded), len(padded)), padded.numpy().dtype)
-    first, second = np.triu_indices(blocks)
-    _compiled()(padded.numpy(), first, second, found, torch.get_num_threads())
-    return torch.from_numpy(found[:n, :n].copy())
+    padded = (F.pad(rows.detach(), (0, 0, 0, -n % BLOCK)) if n % BLOCK else rows.detach()).contiguous().numpy()
+    found = np.empty((len(padded), len(padded)), padded.dtype)
+    tasks = np.stack(np.triu_indices(len(padded) // BLOCK), axis=1)  # of two distances only one is computed
+    mine, *others = np.array_split(tasks, torch.get_num_threads())
+    compare = _compiled()
+    # Threads of Python's: those of a second OpenMP and PyTorch's would wait for each other, busily.
+    threads = [Thread(target=compare, args=(padded, some, found)) for some in others]
+    for thread in threads:
+        thread.start()
+    compare(padded, mine, found)
+    for thread in threads:
+        thread.join()
+    return torch.from_numpy(found[:n, :n] if n == len(found) else found[:n, :n].copy())
 
 
 @cache
-def _compiled() -> Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int], None]:
+def _compiled() -> Callable[[np.ndarray, np.ndarray, np.ndarray], None]:
     import numba  # here, because importing it takes half a second
 
     block = BLOCK
 
-    def tiles(rows, first, second, found):  # type: ignore[no-untyped-def]
+    def compare(rows, tasks, found):  # type: ignore[no-untyped-def]
+        """Fill `found` for pairs of blocks (t, 2)."""
         zero = rows.dtype.type(0)
-        for task in numba.prange(len(first)):
-            for i in range(first[task] * block, first[task] * block + block, 2):
+        for one, other in tasks:
+            for i in range(one * block, one * block + block, 2):
                 a, b = rows[i], rows[i + 1]
-                for j in range(second[task] * block, second[task] * block + block, 4):
+                for j in range(other * block, other * block + block, 4):
                     p, q, r, s = rows[j], rows[j + 1], rows[j + 2], rows[j + 3]
                     ap = aq = ar = as_ = bp = bq = br = bs = zero
                     for k in range(rows.shape[1]):
@@ -71,18 +81,9 @@ def _compiled() -> Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int
                     found[i + 1, j + 2] = found[j + 2, i + 1] = br
                     found[i + 1, j + 3] = found[j + 3, i + 1] = bs
 
-    options = {"parallel": True, "fastmath": {"reassoc", "nsz", "contract"}}
+    options = {"nogil": True, "fastmath": {"reassoc", "nsz", "contract"}}
     try:
-        compiled = numba.njit(tiles, cache=True, **options)
+        compiled = numba.njit(compare, cache=True, **options)
     except RuntimeError:  # there is no folder that it may keep compiled code in
-        compiled = numba.njit(tiles, **options)
-
-    def run(rows: np.ndarray, first: np.ndarray, second: np.ndarray, found: np.ndarray, threads: int) -> None:
-        before = numba.get_num_threads()
-        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
-        try:
-            compiled(rows, first, second, found)
-        finally:
-            numba.set_num_threads(before)
-
-    return run
+        compiled = numba.njit(compare, **options)
+    return cast(Callable[[np.ndarray, np.ndarray, np.ndarray], None], compiled)
