@@ -116,6 +116,22 @@ def test_what_measures_times_runs_alone_and_with_all_threads(store, two_threads,
     assert first.result["process"] != os.getpid()
 
 
+def test_what_runs_alone_comes_after_what_it_needs(store, two_threads, monkeypatch):
+    needed = steps({"x": 1, "seconds": 0.2})
+    spec = {**vars(trials.tasks()["step"]), "name": "timed", "alone": True, "needs": lambda p: needed}
+    monkeypatch.setitem(trial_module._TASKS, "timed", trial_module.Task(**spec))
+    order: list[int] = []
+    put = Store.put
+    monkeypatch.setattr(
+        Store, "put", lambda self, trial, record: (order.append(trial.params["x"]), put(self, trial, record))
+    )
+    timed = Trial("timed", {"x": 2})
+    (record,) = run([timed], store, workers=2)
+    assert record.result["process"] == os.getpid()
+    assert store.find(needed[0]).provenance["finished"] <= store.find(timed).provenance["finished"]
+    assert order[-1] == 2
+
+
 def test_an_exception_is_raised_with_its_trial_and_those_in_flight_are_finished(store, capsys):
     before = children()
     wanted = steps({"x": 1, "meets": 2, "fails": True}, {"x": 2, "meets": 1, "seconds": 0.5}, {"x": 3})

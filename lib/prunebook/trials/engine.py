@@ -222,9 +222,12 @@ def _run_missing(
     with tqdm(total=len(trials), desc="trials", unit="trial", disable=not progress, mininterval=every, smoothing=0) as outer:
         alone = [trial for trial in trials if workers == 1 or trial.definition.alone]
         together = [trial for trial in trials if trial not in alone]
-        _one_by_one(alone, store, device, deadline, outer)
+        # What runs alone and builds on one that runs beside others has to come after it.
+        after = [trial for trial in alone if any(needed in together for needed in trial.needs())]
+        _one_by_one([trial for trial in alone if trial not in after], store, device, deadline, outer)
         if together:
             _side_by_side(together, store, device, deadline, outer, workers)
+        _one_by_one(after, store, device, deadline, outer)
 
 
 class _Deadline:
