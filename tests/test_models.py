@@ -258,6 +258,16 @@ def test_weights_that_lie_channels_last_stay_so_in_a_copy_after_a_cut_and_from_a
     assert lie_channels_last(plan.apply(plain, IMAGE)) == [False] * 3
 
 
+def test_a_cut_network_for_images_of_one_channel_still_lays_its_maps_out_channels_last() -> None:
+    """Weights for one input channel are contiguous either way; only their strides tell a convolution which way to go."""
+    model = models.build("dice_cnn", seed=0, in_channels=1)
+    image = torch.rand(2, 1, 32, 32)
+    cut = PruningPlan({"features.0": [0, 2, 3]}).apply(model, image)
+    for network in (model, cut):
+        maps = network.features[0](image)
+        assert maps.is_contiguous(memory_format=torch.channels_last) and not maps.is_contiguous()
+
+
 @pytest.mark.parametrize("name", ["densenet40", "resnet50", "dice_cnn"])
 def test_a_cut_network_comes_back_from_its_checkpoint(name: str, tmp_path: Path) -> None:
     model = models.build(name, 4, seed=0, **SMALL[name])

@@ -127,15 +127,21 @@ def cut(model: nn.Module, keep: Mapping[str, Sequence[int]], example_inputs: Ten
         parameter.requires_grad_(original.requires_grad)
         parameter.grad = None
         if _is_channels_last(original):
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+            parameter.data = torch.empty_like(parameter, memory_format=torch.channels_last).copy_(parameter.data)
     for module, as_it_was in zip(work.modules(), model.modules(), strict=True):
         module.training = as_it_was.training
     return work
 
 
 def _is_channels_last(tensor: Tensor) -> bool:
-    """Whether a convolution's weights lie in memory channel by channel for each place; the cut must not change that."""
-    return tensor.dim() == 4 and not tensor.is_contiguous() and tensor.is_contiguous(memory_format=torch.channels_last)
+    """Whether a convolution's weights lie in memory channels last; the cut must not change that.
+
+    Strides tell, not `is_contiguous`: weights for one input channel are contiguous either way, and their strides alone decide
+    which way PyTorch lays out the maps.
+    """
+    if tensor.dim() != 4:
+        return False
+    return tensor.stride() == torch.empty_like(tensor, memory_format=torch.channels_last, device="meta").stride()
 
 
 def macs_if_kept(
