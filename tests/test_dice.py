@@ -582,7 +582,33 @@ def test_a_depthwise_convolution_behind_a_concatenation_follows_and_one_that_rea
     assert (smaller.first.groups, smaller.both.groups) == (3, 5)
     assert smaller(x).shape == (1, 2)
     keep = {name: plan.keep[name] for name in ("left", "right")}
-    assert cutting.macs_if_kept(model, x, keep)(keep) == measure.cost(smaller, x).macs
+    assert cutting.cost_if_kept(model, x, keep)(keep) == measure.cost(smaller, x)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("resnet20", {}),
+        ("resnet56", {"shortcut": "B"}),
+        ("vgg16", {}),
+        ("vgg16", {"hidden": True, "width": 0.25}),
+        ("densenet40", {}),
+        ("dice_cnn", {}),
+    ],
+)
+def test_costs_counted_without_a_cut_are_those_of_the_cut_network(name, options):
+    model, x = models.build(name, seed=0, **options), torch.zeros(1, 3, 32, 32)
+    groups = cutting.coupled_layers(model, x)
+    layers, draws = cutting.prunable_layers(model), torch.Generator().manual_seed(0)
+    leads = [group[0] for group in groups]
+    count = cutting.cost_if_kept(model, x, leads)
+    assert count({}) == measure.cost(model, x)
+    keep = {}
+    for lead in leads:
+        wide = cutting.width(layers[lead])
+        some = int(torch.randint(1, wide + 1, (), generator=draws))
+        keep[lead] = sorted(torch.randperm(wide, generator=draws)[:some].tolist())
+    assert count(keep) == measure.cost(cutting.cut(model, keep, x), x)
 
 
 def test_other_grouped_convolutions_are_refused_by_name():

@@ -265,7 +265,8 @@ def test_a_cut_network_for_images_of_one_channel_still_lays_its_maps_out_channel
     cut = PruningPlan({"features.0": [0, 2, 3]}).apply(model, image)
     for network in (model, cut):
         maps = network.features[0](image)
-        assert maps.is_contiguous(memory_format=torch.channels_last) and not maps.is_contiguous()
+        assert maps.is_contiguous(memory_format=torch.channels_last)
+        assert not maps.is_contiguous()
 
 
 @pytest.mark.parametrize("name", ["densenet40", "resnet50", "dice_cnn"])

@@ -176,6 +176,28 @@ def test_adjacency_of_three_layers_in_a_row_by_hand() -> None:
     assert graph.features({"2": range(5)})[2].tolist() == [1] * 5
 
 
+def test_controls_keep_the_number_of_neighbours_or_none() -> None:
+    graph = graph_of("resnet20", shortcut="B")
+    given, shuffled, again, other = (
+        graph.adjacency(edges=edges, seed=seed)
+        for edges, seed in (("network", 0), ("shuffled", 0), ("shuffled", 0), ("shuffled", 1))
+    )
+    assert torch.equal((given != 0).sum(1), (shuffled != 0).sum(1))
+    kept = ((given != 0) & (shuffled != 0)).sum() - len(graph.nodes)
+    assert kept < 0.3 * 2 * len(graph.edges)  # few edges are where they were
+    assert torch.equal(shuffled, again)
+    assert not torch.equal(shuffled, other)
+    assert torch.equal(shuffled, shuffled.T)
+    assert torch.equal(graph.adjacency(edges="none"), torch.eye(len(graph.nodes), dtype=torch.float64))
+    chain = ArchitectureGraph(nn.Sequential(nn.Conv2d(3, 2, 3), nn.Conv2d(2, 2, 3), nn.Conv2d(2, 5, 3)), IMAGE)
+    with pytest.raises(BadValue, match="the edges of this graph cannot be shuffled"):
+        chain.adjacency(edges="shuffled")
+    with pytest.raises(BadValue, match=r"edges is 'shufled'.*did you mean 'shuffled'"):
+        graph.adjacency(edges="shufled")
+    with pytest.raises(BadValue, match="directed is True, but must be False where edges is 'none'"):
+        graph.adjacency(directed=True, edges="none")
+
+
 def test_functions_count_as_the_modules_do_and_numbers_are_no_edges() -> None:
     class Functional(nn.Module):
         def __init__(self) -> None:

@@ -53,12 +53,16 @@ def test_scores_are_the_cosines_of_pytorch_geometric_s_embeddings(name, method):
     torch.testing.assert_close(scores[1:], expected, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("options", [{"layers": 3}, {"layers": 1}, {"readout": "max"}, {"directed": True}])
+@pytest.mark.parametrize(
+    "options",
+    [{"layers": 3}, {"layers": 1}, {"readout": "max"}, {"directed": True}, {"edges": "none"}, {"edges": "shuffled"}],
+)
 def test_other_encoders_are_scored_as_they_embed(options):
     scorer = scorer_of("resnet20", hidden=32, out=16, **options)
     r = with_unpruned(scorer.space.sample(300))
     embedded = scorer.encoder.embed([table[ratios] for table, ratios in zip(scorer.masks, r.long().T, strict=True)])
-    assert scorer.method == ("tables" if "directed" in options else "encoder")
+    one_hop_is_small = "directed" in options or options.get("edges") == "none"
+    assert scorer.method == ("tables" if one_hop_is_small else "encoder")
     torch.testing.assert_close(scorer(r), F.cosine_similarity(embedded, embedded[:1]), rtol=0, atol=1e-5)
 
 

@@ -19,6 +19,7 @@ import torch_pruning as tp
 from torch import Tensor, nn
 
 from prunebook.errors import BadValue, nearest, require
+from prunebook.measure import Cost
 from prunebook.models.resnet import PadShortcut
 
 
@@ -136,30 +137,29 @@ def cut(model: nn.Module, keep: Mapping[str, Sequence[int]], example_inputs: Ten
 def _is_channels_last(tensor: Tensor) -> bool:
     """Whether a convolution's weights lie in memory channels last; the cut must not change that.
 
-    Strides tell, not `is_contiguous`: weights for one input channel are contiguous either way, and their strides alone decide
-    which way PyTorch lays out the maps.
+    Strides tell, not `is_contiguous`: weights for one input channel are contiguous either way, and PyTorch lays out the maps
+    as their strides say.
     """
     if tensor.dim() != 4:
         return False
     return tensor.stride() == torch.empty_like(tensor, memory_format=torch.channels_last, device="meta").stride()
 
 
-def macs_if_kept(
+def cost_if_kept(
     model: nn.Module, example_inputs: Tensor, names: Iterable[str]
-) -> Callable[[Mapping[str, Sequence[int]]], int]:
-    """A function that counts the MACs which a cut would leave, without cutting.
+) -> Callable[[Mapping[str, Sequence[int]]], Cost]:
+    """A function that counts the MACs and parameters which a cut would leave, without cutting.
 
-    It takes channels to keep of some of the layers `names`, no two of them coupled, and returns the multiply-accumulates
-    of convolutions and linear layers for one image: what ``measure.cost(cut(model, keep, example_inputs), ...)`` counts
-    with counter "macs". For searches that ask often; tracing the network is done once, here.
+    It takes channels to keep of some of the layers `names`, no two of them coupled, and returns what
+    ``measure.cost(cut(model, keep, example_inputs), example_inputs[:1])`` counts with counter "macs". For searches that ask
+    often; tracing the network is done once, here. Parameters are those of convolutions, linear layers and batch norms.
     """
     graph, work = _dependency_graph(model, example_inputs)
-    layers = prunable_layers(work)
+    layers = {name: module for name, module in work.named_modules() if isinstance(module, (*_LAYERS, *_NORMS))}
     name_of = {module: name for name, module in layers.items()}
     # For each named layer: which inputs and outputs of which layers vanish with each of its channels.
     follows: dict[str, list[tuple[str, bool, np.ndarray, np.ndarray]]] = {}
     for name in names:
-        wide = width(layers[name])
         follows[name] = [
             (
                 name_of[target],
@@ -167,25 +167,48 @@ def macs_if_kept(
                 np.array(item.idxs),
                 np.array(item.root_idxs),
             )
-            for item in _out_group(graph, layers[name], range(wide))
+            for item in _out_group(graph, layers[name], range(width(layers[name])))
             if (target := item.dep.target.module) in name_of
         ]
+    sizes = {name: _sizes(layer) for name, layer in layers.items()}
     whole = _macs_by_layer(work, example_inputs)
 
-    def count(keep: Mapping[str, Sequence[int]]) -> int:
-        inputs = {name: np.ones(_inputs(layer), dtype=bool) for name, layer in layers.items()}
-        outputs = {name: np.ones(width(layer), dtype=bool) for name, layer in layers.items()}
+    def count(keep: Mapping[str, Sequence[int]]) -> Cost:
+        inputs = {name: np.ones(size[0], dtype=bool) for name, size in sizes.items()}
+        outputs = {name: np.ones(size[1], dtype=bool) for name, size in sizes.items()}
         for name, kept in keep.items():
-            gone = np.ones(width(layers[name]), dtype=bool)
+            gone = np.ones(sizes[name][1], dtype=bool)
             gone[list(kept)] = False
             for target, is_out, idxs, roots in follows[name]:
                 (outputs if is_out else inputs)[target][idxs[gone[roots]]] = False
-        total = 0
-        for name, macs in whole.items():
-            total += macs * int(inputs[name].sum()) * int(outputs[name].sum()) // (inputs[name].size * outputs[name].size)
-        return total
+        macs = params = 0
+        for name, (wide_in, wide_out, weights, biases) in sizes.items():
+            left_in, left_out = int(inputs[name].sum()), int(outputs[name].sum())
+            macs += whole.get(name, 0) * left_in * left_out // (wide_in * wide_out)
+            params += weights * left_in * left_out // (wide_in * wide_out) + biases * left_out // wide_out
+        return Cost(macs, params)
 
     return count
+
+
+def macs_if_kept(
+    model: nn.Module, example_inputs: Tensor, names: Iterable[str]
+) -> Callable[[Mapping[str, Sequence[int]]], int]:
+    """`cost_if_kept`, of which only the MACs are asked for."""
+    count = cost_if_kept(model, example_inputs, names)
+    return lambda keep: count(keep).macs
+
+
+_LAYERS = (nn.Conv2d, nn.Linear)
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+
+
+def _sizes(layer: nn.Module) -> tuple[int, int, int, int]:
+    """Inputs and outputs of a layer, numbers of its weight, and of what it has for each output."""
+    if isinstance(layer, _NORMS):
+        return 1, layer.num_features, 0, sum(parameter.numel() for parameter in layer.parameters())
+    assert isinstance(layer, _LAYERS)
+    return _inputs(layer), width(layer), layer.weight.numel(), 0 if layer.bias is None else layer.bias.numel()
 
 
 def _inputs(layer: nn.Module) -> int:

@@ -42,6 +42,8 @@ class Encoder(nn.Module):
     readout : {"mean", "max"}
     directed : bool
         Whether information flows along the network's edges only, or both ways (the default).
+    edges : {"network", "shuffled", "none"}
+        Controls for what the graph is worth, see `ArchitectureGraph.adjacency`; shuffled with `seed`.
     """
 
     adjacency: Tensor  # (V, V), normalised
@@ -57,6 +59,7 @@ class Encoder(nn.Module):
         seed: int = 0,
         readout: str = "mean",
         directed: bool = False,
+        edges: str = "network",
     ) -> None:
         super().__init__()
         for name, value in (("hidden", hidden), ("out", out), ("layers", layers)):
@@ -68,7 +71,7 @@ class Encoder(nn.Module):
         self.weights = nn.ParameterList([_glorot(fan_in, fan_out, generator) for fan_in, fan_out in pairs])
         self.biases = nn.ParameterList([torch.zeros(fan_out) for _, fan_out in pairs])
         index, spread = _distinct_rows(graph)
-        adjacency = graph.adjacency(directed)
+        adjacency = graph.adjacency(directed, edges, seed)
         self.register_buffer("adjacency", adjacency.float(), persistent=False)
         self.register_buffer("_mixing", (adjacency @ spread).float(), persistent=False)
         self.register_buffer("_index", index, persistent=False)

@@ -30,10 +30,11 @@ from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional as F
 
 from prunebook import cutting
-from prunebook.errors import BadValue, nearest, require
+from prunebook.errors import BadValue, choose, nearest, require
 from prunebook.models.resnet import PadShortcut
 
 KINDS = ("conv", "bn", "pool", "linear", "add", "concat")
+EDGES = ("network", "shuffled", "none")
 
 _MODULES: dict[type[nn.Module], str] = {nn.Conv2d: "conv", nn.Linear: "linear"}
 _MODULES |= dict.fromkeys((nn.BatchNorm1d, nn.BatchNorm2d), "bn")
@@ -158,21 +159,37 @@ class ArchitectureGraph:
                 x[..., v, offset : offset + width] = 1 if entry is None else masks[entry]
         return x
 
-    def adjacency(self, directed: bool = False) -> Tensor:
+    def adjacency(self, directed: bool = False, edges: str = "network", seed: int = 0) -> Tensor:
         """D^-1/2 (A + I) D^-1/2, a matrix (V, V) in float64: what one graph convolution multiplies features by.
 
         A is symmetric and D counts its ones in each row, with the self-loop. The paper says neither direction nor
         normalisation; these are those of Kipf and Welling's graph convolution, without directions [choice]. With `directed`,
         A[j, i] = 1 for the edge i -> j alone: a node gathers from those that it reads, and D counts them and itself.
         PyTorch Geometric's ``GCNConv`` does the same with edges given in both directions, or in one.
+
+        `edges` has controls for what the structure is worth, neither in the paper: "shuffled" swaps the ends of edges at
+        random, so that each node keeps its number of neighbours and nothing else; "none" leaves each node alone with itself.
+
+        Raises BadValue for other `edges`, for directed ones that are not the network's, and where no swap is possible.
         """
+        choose("edges", edges, EDGES)
+        require(edges == "network" or not directed, "directed", directed, f"False where edges is {edges!r}")
         a = torch.eye(len(self.nodes), dtype=torch.float64)
-        for i, j in self.edges:
+        for i, j in self._shuffled(seed) if edges == "shuffled" else self.edges if edges == "network" else []:
             a[j, i] = 1
             if not directed:
                 a[i, j] = 1
         scale = a.sum(1).rsqrt()
         return scale.unsqueeze(1) * a * scale
+
+    def _shuffled(self, seed: int) -> list[tuple[int, int]]:
+        """Edges after ten swaps for each, which keep every node's number of neighbours."""
+        graph = nx.Graph(self.edges)
+        try:
+            nx.double_edge_swap(graph, 10 * len(graph.edges), max_tries=10_000 * len(graph.edges), seed=seed)
+        except nx.NetworkXException as fault:
+            raise BadValue(f"the edges of this graph cannot be shuffled: {fault}") from None
+        return list(graph.edges)
 
     def to_networkx(self) -> nx.DiGraph:
         """The directed graph: node numbers, with name, kind, layer, entry and channels of each as attributes."""

@@ -1,0 +1,560 @@
+"""The kinds of trial that SACP is made of: an encoder learns, candidates are scored, and the best are built and trained.
+
+Each step is a trial of its own, which the next one needs, so that an encoder is trained once for many searches, and a search
+is made once for many candidates.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Literal, NamedTuple
+
+import torch
+from pydantic import Field, field_validator, model_validator
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from prunebook import cutting, data, distributed, files, measure, models, training
+from prunebook.errors import BadValue, choose, require
+from prunebook.methods import sacp
+from prunebook.plan import PruningPlan
+from prunebook.trials.engine import Context
+from prunebook.trials.estimate import facts
+from prunebook.trials.tasks import Baseline, Fit, Seed, costs, example, load_data, load_network, normalisation, scores
+from prunebook.trials.tasks import fit as train
+from prunebook.trials.trial import Parameters, Trial, task
+
+Tau = Annotated[float, Field(ge=0, lt=1, description="least share of the channels to remove, R(r) of Eq. 4")]
+DRAWS = 1_000_000  # candidates looked at for those of a wanted cost, at most
+QUANTILES = 201  # of the distribution of a cost over candidates
+
+
+class Learn(Parameters):
+    """An encoder that learns by contrast (section 3.4); with no epochs it stays as it was drawn."""
+
+    kind: Literal["contrast"]
+    baseline: Baseline
+    configurations: int = Field(10_000, ge=2)
+    epochs: int = Field(10, ge=0)
+    batch: int = Field(32, ge=2)
+    loss: Literal["infonce", "as-printed"] = "infonce"
+    anchor: Literal["first", "original"] = "first"
+    edges: Literal["network", "shuffled", "none"] = "network"
+    temperature: float = Field(0.5, gt=0)
+    lr: float = Field(1e-3, gt=0)
+    seed: int = Seed
+
+    def describe(self) -> str:
+        what = f"{self.loss}, anchor {self.anchor}, {self.epochs} epochs" if self.epochs else "untrained"
+        return f"{self.baseline.arch}: encoder {what}" + (f", edges {self.edges}" if self.edges != "network" else "")
+
+
+class Sample(Parameters):
+    """Random candidates, built and measured without fine-tuning."""
+
+    baseline: Baseline
+    n: int = Field(100, ge=2)
+    tau: Tau = 0.0
+    removed: float | None = Field(None, gt=0, lt=1, description="share of the MACs that each removes; default: as it comes")
+    tolerance: float = Field(0.01, gt=0, le=0.5, description="of removed")
+    recalibrate: int = Field(1000, ge=2)
+    test: bool = Field(True, description="whether the test split is measured beside the validation split")
+    seed: int = Seed
+
+    def describe(self) -> str:
+        cost = f" that remove {self.removed:g} of the MACs" if self.removed is not None else ""
+        return f"{self.baseline.arch}: {self.n} random candidates{cost}"
+
+
+class Regress(Parameters):
+    """An encoder that learns the accuracy of sampled candidates: the ablation SACP-1."""
+
+    kind: Literal["regression"]
+    sample: Sample
+    epochs: int = Field(100, ge=1)
+    batch: int = Field(32, ge=2)
+    lr: float = Field(1e-3, gt=0)
+    seed: int = Seed
+
+    @property
+    def baseline(self) -> Baseline:
+        return self.sample.baseline
+
+    def describe(self) -> str:
+        return f"{self.baseline.arch}: regression on {self.sample.n} candidates"
+
+
+Encoder = Annotated[Learn | Regress, Field(discriminator="kind")]
+
+
+class Search(Parameters):
+    """The best of many candidates by an encoder; without one the first drawn: a random search.
+
+    With `like`, the random candidates cost what that search's best do, one by one.
+    """
+
+    baseline: Baseline
+    encoder: Encoder | None = None
+    tau: Tau
+    candidates: int = Field(1_000_000, ge=1)
+    m: int = Field(150, ge=1)
+    like: "Search | None" = None
+    tolerance: float = Field(0.005, gt=0, le=0.5, description="of the share of the MACs, beside `like`")
+    seed: int = Seed
+
+    @model_validator(mode="after")
+    def _same_network(self) -> "Search":
+        for name, other in (("encoder", self.encoder), ("like", self.like)):
+            same = other is None or other.baseline == self.baseline
+            require(same, name, "one of another baseline", "made for the baseline that is searched")
+        require(self.m <= self.candidates, "m", self.m, f"at most {self.candidates}, the number of candidates")
+        require(self.like is None or self.encoder is None, "like", "a search", "given only without an encoder")
+        enough = self.like is None or self.like.m >= self.m
+        require(enough, "m", self.m, f"at most {self.like.m if self.like else 0}, the candidates that `like` keeps")
+        return self
+
+    def describe(self) -> str:
+        chance = "random, as costly" if self.like else "random"
+        how = self.encoder.describe() if self.encoder else f"{self.baseline.arch}: {chance}"
+        return f"{how}, {self.candidates if self.encoder else self.m:,} candidates, tau {self.tau:g}"
+
+
+class Score(Parameters):
+    """What an encoder makes of candidates: those sampled, or those that a search keeps."""
+
+    encoder: Encoder
+    of: Sample | Search
+
+    @property
+    def baseline(self) -> Baseline:
+        return self.encoder.baseline
+
+    @model_validator(mode="after")
+    def _same_network(self) -> "Score":
+        require(self.of.baseline == self.encoder.baseline, "of", "candidates of another baseline", "of the encoder's")
+        return self
+
+    def describe(self) -> str:
+        return f"{self.encoder.describe()}, scores of {self.of.n if isinstance(self.of, Sample) else self.of.m} candidates"
+
+
+class Chance(Parameters):
+    """What candidates cost that meet tau, drawn at random; no network is trained for it."""
+
+    dataset: str = "digits"
+    size: int | None = Field(None, ge=1)
+    arch: str = "resnet20"
+    options: dict[str, Any] = Field({})
+    tau: Tau
+    n: int = Field(5000, ge=100)
+    seed: int = Seed
+
+    @field_validator("dataset")
+    @classmethod
+    def _known_dataset(cls, value: str) -> str:
+        return value if value.startswith("image_folder:") else choose("dataset", value, data.names())
+
+    @field_validator("arch")
+    @classmethod
+    def _known_arch(cls, value: str) -> str:
+        return choose("arch", value, models.names())
+
+    def describe(self) -> str:
+        return f"{self.arch} on {self.dataset}: cost of {self.n:,} random candidates, tau {self.tau:g}"
+
+
+class Candidate(Parameters):
+    """One of a search's best, by its place from 0, built and fine-tuned."""
+
+    search: Search
+    place: int = Field(ge=0)
+    recalibrate: int = Field(1000, ge=2)
+    finetune: Fit | None = None
+
+    @property
+    def baseline(self) -> Baseline:
+        return self.search.baseline
+
+    @model_validator(mode="after")
+    def _in_the_search(self) -> "Candidate":
+        require(
+            self.place < self.search.m, "place", self.place, f"below {self.search.m}, the candidates that the search keeps"
+        )
+        return self
+
+    def describe(self) -> str:
+        tuned = f", {self.finetune.epochs} epochs" if self.finetune else ""
+        return f"{self.search.describe()}: number {self.place}{tuned}"
+
+
+class Final(Parameters):
+    """One of the k candidates that were best on the validation split after light fine-tuning, trained in full."""
+
+    search: Search
+    light: Fit | None = None
+    first: int = Field(ge=1, description="so many places of the search were fine-tuned lightly: m")
+    rank: int = Field(ge=0, description="from 0: which of these by validation accuracy")
+    recalibrate: int = Field(1000, ge=2)
+    finetune: Fit
+
+    @property
+    def baseline(self) -> Baseline:
+        return self.search.baseline
+
+    @model_validator(mode="after")
+    def _inside(self) -> "Final":
+        require(self.first <= self.search.m, "first", self.first, f"at most {self.search.m}, the candidates of the search")
+        require(self.rank < self.first, "rank", self.rank, f"below {self.first}, the candidates it is chosen from")
+        return self
+
+    def candidates(self) -> list[Trial]:
+        """The light fine-tunings that it is chosen from."""
+        common = {"search": self.search.model_dump(mode="json"), "recalibrate": self.recalibrate}
+        light = self.light.model_dump(mode="json") if self.light else None
+        return [Trial("candidate", {**common, "place": place, "finetune": light}) for place in range(self.first)]
+
+    def describe(self) -> str:
+        return f"{self.search.describe()}: rank {self.rank} of {self.first}, {self.finetune.epochs} epochs"
+
+
+class Scene(NamedTuple):
+    """A baseline as SACP sees it."""
+
+    dataset: data.Dataset
+    normal: tuple[tuple[float, ...], tuple[float, ...]]
+    model: nn.Module
+    inputs: Tensor
+    graph: sacp.ArchitectureGraph
+    space: sacp.Space
+    rankings: list[Tensor]
+
+
+def encoder_trial(encoder: Learn | Regress) -> Trial:
+    """The trial that trains an encoder."""
+    return Trial("learn" if isinstance(encoder, Learn) else "regress", encoder.model_dump(mode="json"))
+
+
+def _of(baseline: Baseline) -> list[Trial]:
+    return [] if baseline.weights else [Trial("baseline", baseline.model_dump(mode="json"))]
+
+
+def _sample_trial(sample: Sample) -> Trial:
+    return Trial("sample", sample.model_dump(mode="json"))
+
+
+def _search_trial(search: Search) -> Trial:
+    return Trial("search", search.model_dump(mode="json"))
+
+
+def _drawn_trial(drawn: Sample | Search) -> Trial:
+    return _sample_trial(drawn) if isinstance(drawn, Sample) else _search_trial(drawn)
+
+
+def _before_search(p: Search) -> list[Trial]:
+    if p.encoder is not None:
+        return [encoder_trial(p.encoder)]
+    return [_search_trial(p.like)] if p.like else _of(p.baseline)
+
+
+@task("learn", version=1, parameters=Learn, needs=lambda p: _of(p.baseline))
+def learn(p: Learn, context: Context) -> dict[str, Any]:
+    """Train an encoder by contrast; by epoch its loss, and the mean cosine of anchors with positives and negatives."""
+    scene = _scene(p.baseline, context)
+    history: list[dict[str, float]] = []
+
+    def note(epoch: int, means: Any) -> None:
+        history.append({name: round(value, 6) for name, value in means._asdict().items()})
+        context.progress(epoch, p.epochs, "training the encoder, epochs")
+
+    with context.timed("fit"):
+        encoder = sacp.Encoder(scene.graph, seed=p.seed, edges=p.edges)
+        if p.epochs:
+            settings = {name: getattr(p, name) for name in LEARNING}
+            encoder = sacp.train(
+                scene.graph, scene.space, scene.rankings, encoder=encoder, on_epoch=note, **settings
+            ).encoder
+    _keep(context, encoder_trial(p), encoder)
+    return {"history": history, "graph": _described(scene)}
+
+
+LEARNING = ("configurations", "epochs", "batch", "loss", "anchor", "temperature", "lr", "seed")
+
+
+@task("sample", version=1, parameters=Sample, needs=lambda p: _of(p.baseline))
+def sample(p: Sample, context: Context) -> dict[str, Any]:
+    """Random candidates: ratios, costs, share of the L1 norm that stays, and accuracy with new batch-norm statistics."""
+    scene = _scene(p.baseline, context)
+    before = measure.cost(scene.model, scene.inputs)
+    candidates = _drawn(p, scene, before.macs)
+    norms = _kept_norms(scene, candidates)
+    rows = []
+    with context.timed("evaluate"):
+        for i, r in enumerate(candidates):
+            pruned = sacp.plan_of(scene.graph, scene.space, scene.rankings, r).apply(scene.model, scene.inputs)
+            cost = measure.cost(pruned, scene.inputs)
+            _recalibrate(pruned, p.recalibrate, p.seed, scene)
+            rows.append(
+                {"r": r.tolist(), "macs": cost.macs, "params": cost.params, "norm": norms[i], **_top1(pruned, p.test, scene)}
+            )
+            context.progress(i + 1, len(candidates), "candidates")
+    return {
+        "before": list(before),
+        "whole": _top1(scene.model, p.test, scene),
+        "candidates": rows,
+        "graph": _described(scene),
+    }
+
+
+@task("regress", version=1, parameters=Regress, needs=lambda p: [*_of(p.baseline), _sample_trial(p.sample)])
+def regress(p: Regress, context: Context) -> dict[str, Any]:
+    """Train an encoder and a linear layer to predict validation accuracy."""
+    scene = _scene(p.baseline, context)
+    rows = _record(context, _sample_trial(p.sample))["candidates"]
+    r, accuracy = torch.tensor([row["r"] for row in rows]), [row["val"] for row in rows]
+    with context.timed("fit"):
+        found = sacp.regress(
+            scene.graph, scene.space, scene.rankings, r, accuracy, epochs=p.epochs, batch=p.batch, lr=p.lr, seed=p.seed,
+            on_epoch=lambda epoch, _: context.progress(epoch, p.epochs, "training the encoder, epochs"),
+        )  # fmt: skip
+    _keep(context, encoder_trial(p), found.encoder, found.head)
+    return {"history": [round(error, 6) for error in found.history]}
+
+
+@task("score", version=1, parameters=Score, needs=lambda p: [encoder_trial(p.encoder), _drawn_trial(p.of)])
+def score(p: Score, context: Context) -> dict[str, Any]:
+    """The score of every candidate, in their order."""
+    scene = _scene(p.baseline, context)
+    result = _record(context, _drawn_trial(p.of))
+    rows = result["candidates"] if isinstance(p.of, Sample) else result["best"]
+    found = _scorer(p.encoder, scene, context)(torch.tensor([row["r"] for row in rows]))
+    return {"scores": [round(value, 7) for value in found.tolist()]}
+
+
+@task("search", version=1, parameters=Search, needs=lambda p: _before_search(p))
+def search(p: Search, context: Context) -> dict[str, Any]:
+    """The best candidates with their scores and numbers, how many there are in all, and how fast they were scored."""
+    tau, m = p.tau, p.m
+    scene = _scene(p.baseline, context)
+    exist = scene.space.size_at(tau)
+    common = {"exist": str(exist), "space": str(scene.space.size()), "graph": _described(scene)}
+    if p.encoder is None:
+        like = _record(context, _search_trial(p.like))["best"][:m] if p.like else None
+        r = _as_costly(p, [row["r"] for row in like], scene) if like else _distinct(scene.space, m, tau, p.seed)
+        return {"best": [{"r": one} for one in r], **common}
+    scorer = _scorer(p.encoder, scene, context)
+
+    def show(done: int, total: int, rate: float) -> None:
+        context.progress(done, total, f"candidates, {rate:,.0f}/s")
+
+    state = context.checkpoint(_search_trial(p)).with_suffix(".json")
+    with context.timed("search"):
+        found = sacp.search(scorer, p.candidates, tau, m, p.seed, state=state, progress=show)
+    state.unlink(missing_ok=True)
+    some = scorer(scene.space.sample(min(p.candidates, 100_000), tau, p.seed))
+    marks = torch.tensor([0, 0.05, 0.25, 0.5, 0.75, 0.95, 1], dtype=torch.float64)
+    triples = zip(found.candidates, found.scores.tolist(), found.numbers.tolist(), strict=True)
+    best = [{"r": r.tolist(), "score": round(value, 7), "number": number} for r, value, number in triples]
+    context.times["scoring"] = round(found.seconds, 3)
+    quantiles = [round(q, 7) for q in some.double().quantile(marks).tolist()]
+    return {"best": best, "seen": found.seen, "method": scorer.method, "quantiles": quantiles, **common}
+
+
+@task("candidate", version=1, parameters=Candidate, needs=lambda p: [*_of(p.search.baseline), _search_trial(p.search)])
+def candidate(p: Candidate, context: Context) -> dict[str, Any]:
+    """One candidate: its cost, and its accuracy recalibrated and fine-tuned, on the validation and the test split."""
+    scene = _scene(p.search.baseline, context)
+    best = _record(context, _search_trial(p.search))["best"]
+    if p.place >= len(best):
+        raise BadValue(f"place is {p.place}, but the search found only {len(best)} distinct candidates")
+    return _built(best[p.place]["r"], p.recalibrate, p.finetune, scene, context)
+
+
+@task("final", version=1, parameters=Final, needs=lambda p: [*_of(p.search.baseline), *p.candidates()])
+def final(p: Final, context: Context) -> dict[str, Any]:
+    """One of the candidates that validation chose after light fine-tuning, trained from the cut network in full."""
+    scene = _scene(p.search.baseline, context)
+    light = [_record(context, trial) for trial in p.candidates()]
+    moment = "finetuned" if p.light else "recalibrated"
+    ranked = sorted(range(p.first), key=lambda place: (-light[place][moment]["val"], place))
+    place = ranked[p.rank]
+    return {"place": place, **_built(light[place]["r"], p.recalibrate, p.finetune, scene, context)}
+
+
+@task("chance", version=1, parameters=Chance)
+def chance(p: Chance, context: Context) -> dict[str, Any]:
+    """Quantiles of R(r), FR and PR over random candidates that meet tau, and how many of all candidates there are do."""
+    known = facts(p.dataset, p.size)
+    model = models.build(p.arch, known.num_classes, known.in_channels, seed=0, **p.options)
+    inputs = torch.zeros(1, known.in_channels, known.image_size, known.image_size)
+    graph = sacp.ArchitectureGraph(model, inputs)
+    space = sacp.Space(graph)
+    exist = space.size_at(p.tau)
+    leaders, firsts = [entry[0] for entry in graph.entries], [torch.arange(width) for width in graph.widths]
+    count = cutting.cost_if_kept(model, inputs, leaders)
+    whole = count({})
+    drawn, costs_after = space.sample(p.n, p.tau, p.seed), []
+    for i, r in enumerate(drawn):
+        kept = space.keep(r, firsts)  # which channels stay makes no difference to the cost
+        costs_after.append(count({leader: kept[leader] for leader in leaders}))
+        context.progress(i + 1, p.n, "candidates")
+    fr, pr = zip(*(measure.rates(whole, cost) for cost in costs_after), strict=True)
+    removed = (100 * space.ratio(drawn)).tolist()
+    return {
+        "cost": {counter: list(measure.cost(model, inputs, counter)) for counter in measure.COUNTERS},
+        "exist": str(exist),
+        "space": str(space.size()),
+        "share": exist / space.size(),
+        "entries": space.L,
+        **{name: _quantiles(values) for name, values in (("R", removed), ("fr", fr), ("pr", pr))},
+    }
+
+
+def _quantiles(values: Sequence[float]) -> list[float]:
+    """From the least to the greatest, in equal steps of probability."""
+    marks = torch.linspace(0, 1, QUANTILES, dtype=torch.float64)
+    return [round(q, 4) for q in torch.tensor(values, dtype=torch.float64).quantile(marks).tolist()]
+
+
+def _scene(baseline: Baseline, context: Context) -> Scene:
+    dataset = load_data(baseline, context)
+    model = load_network(baseline, dataset, context)
+    inputs = example(dataset, context)
+    graph = sacp.ArchitectureGraph(model, inputs)
+    space, rankings = sacp.Space(graph), sacp.rankings(model, graph)
+    return Scene(dataset, normalisation(baseline, dataset), model, inputs, graph, space, rankings)
+
+
+def _described(scene: Scene) -> dict[str, Any]:
+    graph = scene.graph
+    return {"nodes": len(graph.nodes), "edges": len(graph.edges), "entries": len(graph.entries), "d": graph.d}
+
+
+def _drawn(p: Sample, scene: Scene, whole: int) -> Tensor:
+    """`n` distinct random candidates (n, L) that meet tau and, where asked, remove the wanted share of the MACs."""
+    removed = _removed_by(scene, whole)
+    found: dict[bytes, Tensor] = {}
+    for start in range(0, DRAWS, 1000):
+        for r in scene.space.sample(1000, p.tau, p.seed, start):
+            if p.removed is None or abs(removed(r) - p.removed) <= p.tolerance:
+                found.setdefault(r.numpy().tobytes(), r)
+            if len(found) == p.n:
+                return torch.stack(list(found.values()))
+    share = "any share" if p.removed is None else f"{p.removed:g} +- {p.tolerance:g}"
+    raise BadValue(f"of {DRAWS:,} random candidates only {len(found)} remove {share} of the MACs, but n is {p.n}")
+
+
+def _distinct(space: sacp.Space, m: int, tau: float, seed: int) -> list[list[int]]:
+    """The first `m` distinct candidates of a seed's sequence, or all where there are fewer."""
+    if space.size_at(tau) <= m:
+        everything: list[list[int]] = space.enumerate(tau).tolist()
+        return everything
+    found: dict[tuple[int, ...], None] = {}
+    start = 0
+    while len(found) < m:
+        found |= dict.fromkeys(map(tuple, space.sample(m, tau, seed, start).tolist()))
+        start += m
+    return [list(r) for r in found][:m]
+
+
+def _as_costly(p: Search, wanted: Sequence[list[int]], scene: Scene) -> list[list[int]]:
+    """For each of the candidates `wanted` a random one that meets tau and removes the same share of the MACs, all distinct.
+
+    Drawn for each anew until one does, so that each is as likely as any other of its cost.
+    """
+    removed = _removed_by(scene, measure.cost(scene.model, scene.inputs).macs)
+    shares = [removed(torch.tensor(r)) for r in wanted]
+    found: list[list[int] | None] = [None] * len(shares)
+    for start in range(0, DRAWS, 1000):
+        for r in scene.space.sample(1000, p.tau, p.seed, start):
+            share, drawn = removed(r), r.tolist()
+            gaps = [abs(share - other) if found[i] is None else 1.0 for i, other in enumerate(shares)]
+            if min(gaps) <= p.tolerance and drawn not in found:
+                found[gaps.index(min(gaps))] = drawn
+            if None not in found:
+                return [r for r in found if r is not None]
+    lacking = sum(r is None for r in found)
+    raise BadValue(
+        f"of {DRAWS:,} random candidates with tau {p.tau:g}, none costs within {p.tolerance:g} of the MACs what {lacking} "
+        f"of the {len(shares)} best candidates of the search do"
+    )
+
+
+def _removed_by(scene: Scene, whole: int) -> Callable[[Tensor], float]:
+    """A function from a candidate to the share of the MACs that it removes."""
+    leaders = [entry[0] for entry in scene.graph.entries]
+    count = cutting.macs_if_kept(scene.model, scene.inputs, leaders)
+
+    def removed(r: Tensor) -> float:
+        kept = scene.space.keep(r, scene.rankings)
+        return 1 - count({leader: kept[leader] for leader in leaders}) / whole
+
+    return removed
+
+
+def _kept_norms(scene: Scene, candidates: Tensor) -> list[float]:
+    """Of each candidate, the share of the sum of all filters' L1 norms that stays."""
+    layers = cutting.prunable_layers(scene.model)
+    norms: dict[str, Tensor] = {}
+    for name in (name for entry in scene.graph.entries for name in entry):
+        weight = layers[name].weight
+        assert isinstance(weight, Tensor)
+        norms[name] = weight.detach().abs().flatten(1).sum(1)
+    total = sum(float(norm.sum()) for norm in norms.values())
+    kept = [scene.space.keep(r, scene.rankings) for r in candidates]
+    return [round(sum(float(norms[name][channels].sum()) for name, channels in keep.items()) / total, 6) for keep in kept]
+
+
+def _built(r: list[int], images: int, fit: Fit | None, scene: Scene, context: Context) -> dict[str, Any]:
+    plan: PruningPlan = sacp.plan_of(scene.graph, scene.space, scene.rankings, torch.tensor(r))
+    pruned = plan.apply(scene.model, scene.inputs)
+    result: dict[str, Any] = {
+        "r": r,
+        "removed": round(float(scene.space.ratio(torch.tensor(r))), 6),
+        "cost": {counter: costs(scene.model, pruned, scene.inputs, counter) for counter in measure.COUNTERS},
+    }
+    _recalibrate(pruned, images, 0, scene)
+    with context.timed("evaluate"):
+        result["recalibrated"] = _top1(pruned, True, scene)
+    if fit is not None:
+        with context.timed("finetune"):
+            result["history"] = train(pruned, scene.dataset, fit, scene.normal, context)
+        result["finetuned"] = _top1(pruned, True, scene)
+        mean, std = scene.normal
+        result["test"] = scores(training.evaluate(pruned, scene.dataset.test, mean=mean, std=std), scene.dataset)
+    return result
+
+
+def _top1(model: nn.Module, test: bool, scene: Scene) -> dict[str, float]:
+    mean, std = scene.normal
+    splits = {"val": scene.dataset.val} | ({"test": scene.dataset.test} if test else {})
+    return {name: round(training.evaluate(model, split, mean=mean, std=std).top1, 4) for name, split in splits.items()}
+
+
+def _recalibrate(model: nn.Module, images: int, draw: int, scene: Scene) -> None:
+    mean, std = scene.normal
+    drawn = data.draw(scene.dataset.train, min(images, len(scene.dataset.train)), draw)
+    training.recalibrate(model, drawn, mean=mean, std=std)
+
+
+def _record(context: Context, trial: Trial) -> Mapping[str, Any]:
+    record = context.store.find(trial)
+    assert record is not None, f"{trial.key} was needed, so it is there"
+    return record.result
+
+
+def _keep(context: Context, trial: Trial, encoder: sacp.Encoder, head: nn.Linear | None = None) -> None:
+    """An encoder's parameters, and those of its linear layer, in a file."""
+    tensors = {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
+    tensors |= {f"head.{name}": tensor for name, tensor in head.state_dict().items()} if head else {}
+    tensors = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+    if distributed.is_main():
+        files.write(context.checkpoint(trial), lambda temporary: save_file(tensors, temporary))
+
+
+def _scorer(p: Learn | Regress, scene: Scene, context: Context) -> sacp.Scorer:
+    tensors = load_file(context.checkpoint(encoder_trial(p)))
+    encoder = sacp.Encoder(scene.graph, seed=p.seed, edges=p.edges if isinstance(p, Learn) else "network")
+    encoder.load_state_dict({name.removeprefix("encoder."): t for name, t in tensors.items() if name.startswith("encoder.")})
+    head = None
+    if isinstance(p, Regress):
+        head = nn.utils.skip_init(nn.Linear, len(encoder.biases[-1]), 1)
+        head.load_state_dict({name.removeprefix("head."): t for name, t in tensors.items() if name.startswith("head.")})
+    return sacp.Scorer(encoder.eval(), scene.graph, scene.space, scene.rankings, head)
