@@ -150,6 +150,16 @@ class Parameters(NetworkParameters):
         return next((name for name in self.searches if name in ENCODERS), None)
 
     @property
+    def trained(self) -> bool:
+        """Whether the run needs trained networks, rather than their shapes alone."""
+        return bool(self.sampled or self.searches)
+
+    @property
+    def learns(self) -> bool:
+        """Whether the run has encoders."""
+        return bool(self.encoders or self.searches)
+
+    @property
     def repeated(self) -> str:
         """What the run repeats, in words."""
         given = [arch for arch in self.arch if arch in self.weights]
@@ -228,8 +238,7 @@ def samples_of(p: Parameters, case: Case) -> list[dict[str, Any]]:
 
 
 def baselines(p: Parameters) -> list[Trial]:
-    used = p.sampled or p.searches
-    return [baseline(p, case) for case in cases(p)] if used else []
+    return [baseline(p, case) for case in cases(p)] if p.trained else []
 
 
 def learnt(p: Parameters) -> list[Trial]:
@@ -325,7 +334,7 @@ def trials(p: Parameters) -> list[Trial]:
 def differences(p: Parameters) -> list[str]:
     """In what this run is not the paper's experiment, one sentence each."""
     found = [sentence for arch in p.arch for sentence in _differences_of(p, arch)]
-    if p.searches or p.sampled:
+    if p.trained:
         found.append(
             "The graph convolutions have two layers (256, then 128 wide), ReLU, self-loops and symmetric normalisation, and "
             "the mean over nodes; the paper says none of this."
