@@ -256,6 +256,19 @@ def test_prune_works_on_a_network_of_ones_own():
     assert pruned(X).shape == (2, 5)
 
 
+def test_prune_searches_with_sacp_without_any_image():
+    model = models.build("resnet20", seed=0, width=0.5)
+    options = {"tau": 0.4, "configurations": 20, "epochs": 1, "candidates": 200, "m": 3, "k": 1}
+    pruned, plan = prunebook.prune(model, X[:1], "sacp", **options)
+    assert plan.method == "sacp"
+    assert plan.parameters["removed"] >= 0.4
+    assert pruned(X).shape == (len(X), 10)
+    with pytest.raises(BadValue, match=r"tau is 0.95, but must be at most 0.9"):
+        prunebook.prune(model, X[:1], "sacp", tau=0.95)
+    with pytest.raises(BadValue, match=r"method 'sacp': .*missing 1 required positional argument: 'tau'"):
+        prunebook.prune(model, X[:1], "sacp")
+
+
 @pytest.mark.parametrize(
     ("method", "options", "words"),
     [("kcor", {"tau": 0.7}, "did you mean 'kcore'?"), ("kcore", {"taus": 0.7}, "taus")],

@@ -6,10 +6,20 @@ from typing import Any
 from torch import Tensor, nn
 
 from prunebook.errors import BadValue, choose
-from prunebook.methods import baselines, dice, kcore
+from prunebook.methods import baselines, dice, kcore, sacp
 from prunebook.plan import PruningPlan
 
-METHODS: dict[str, Callable[..., PruningPlan]] = {"kcore": kcore.plan, "dice": dice.plan, "baseline": baselines.plan}
+
+def _sacp(model: nn.Module, images: Tensor, **options: Any) -> PruningPlan:
+    return sacp.plan(model, images[:1], **options)  # it looks at no image, but has to trace the network
+
+
+METHODS: dict[str, Callable[..., PruningPlan]] = {
+    "kcore": kcore.plan,
+    "dice": dice.plan,
+    "sacp": _sacp,
+    "baseline": baselines.plan,
+}
 
 
 def prune(model: nn.Module, example_inputs: Tensor, method: str, **options: Any) -> tuple[nn.Module, PruningPlan]:
@@ -20,10 +30,10 @@ def prune(model: nn.Module, example_inputs: Tensor, method: str, **options: Any)
     model : any network that Torch-Pruning can trace; left as it was
     example_inputs : Tensor (1, c, h, w)
         An input that the network takes, to trace it.
-    method : {"kcore", "dice", "baseline"}
+    method : {"kcore", "dice", "sacp", "baseline"}
     options : of that method's `plan`, such as `images`, a normalised batch of training images, without which a decision
         that looks at images rests on `example_inputs` alone. "kcore" needs `tau` or `target`, "dice" `ratio` or `target`,
-        "baseline" a `criterion` of Torch-Pruning's and `ratio` or `target`.
+        "sacp" `tau`, "baseline" a `criterion` of Torch-Pruning's and `ratio` or `target`.
 
     Returns
     -------
@@ -42,7 +52,7 @@ def prune(model: nn.Module, example_inputs: Tensor, method: str, **options: Any)
     except TypeError as fault:
         if "argument" not in str(fault):
             raise
-        raise BadValue(f"method {method!r}: {str(fault).removeprefix('plan() ')}") from None
+        raise BadValue(f"method {method!r}: {str(fault).removeprefix('plan() ').removeprefix('_sacp() ')}") from None
     return plan.apply(model, example_inputs), plan
 
 

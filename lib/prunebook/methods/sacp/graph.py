@@ -18,13 +18,10 @@ import copy
 import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import matplotlib.pyplot as plt
 import networkx as nx
 import torch
-from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional as F
@@ -32,6 +29,9 @@ from torch.nn import functional as F
 from prunebook import cutting
 from prunebook.errors import BadValue, choose, nearest, require
 from prunebook.models.resnet import PadShortcut
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 KINDS = ("conv", "bn", "pool", "linear", "add", "concat")
 EDGES = ("network", "shuffled", "none")
@@ -199,7 +199,7 @@ class ArchitectureGraph:
         graph.add_edges_from(self.edges)
         return graph
 
-    def draw(self, ax: Axes | None = None, keep: Mapping[str, Sequence[int]] | None = None) -> Axes:
+    def draw(self, ax: "Axes | None" = None, keep: Mapping[str, Sequence[int]] | None = None) -> "Axes":
         """Draw the nodes in order of depth from left to right, in as many lines as are needed, like text.
 
         Where `keep` is given, as in `features`, the filled share of a node's area is the share of its channels that is kept.
@@ -392,7 +392,10 @@ class _Layout(NamedTuple):
     high: float
 
 
-def _draw(graph: ArchitectureGraph, share: Sequence[float], ax: Axes | None) -> Axes:
+def _draw(graph: ArchitectureGraph, share: Sequence[float], ax: "Axes | None") -> "Axes":
+    import matplotlib.pyplot as plt  # here, because no worker needs it
+    from matplotlib.lines import Line2D
+
     layout = _layout(graph)
     if ax is None:
         size = (max(4.0, 0.38 * (layout.columns + 1)), 0.4 + layout.high * layout.lines)
@@ -416,7 +419,7 @@ def _draw(graph: ArchitectureGraph, share: Sequence[float], ax: Axes | None) -> 
     return ax
 
 
-def _draw_edge(ax: Axes, start: tuple[float, float], end: tuple[float, float], layout: _Layout) -> None:
+def _draw_edge(ax: "Axes", start: tuple[float, float], end: tuple[float, float], layout: _Layout) -> None:
     """An arrow, bent where nodes lie between. From one line to another: out at the right, and in again at the left."""
     (x, y), (u, v) = start, end
     if u > x and abs(y - v) < layout.high / 2:
