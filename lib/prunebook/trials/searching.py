@@ -5,6 +5,7 @@ is made once for many candidates.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
 from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
@@ -22,8 +23,9 @@ from prunebook.trials.tasks import Baseline, Fit, Seed, costs, example, load_dat
 from prunebook.trials.tasks import fit as train
 from prunebook.trials.trial import Parameters, Trial, task
 
-Tau = Annotated[float, Field(ge=0, lt=1, description="least share of the channels to remove, R(r) of Eq. 4")]
+Tau = Annotated[float, Field(ge=0, le=0.9, description="least share of the channels to remove, R(r) of Eq. 4")]
 DRAWS = 1_000_000  # candidates looked at for those of a wanted cost, at most
+AT_ONCE = 10_000
 QUANTILES = 201  # of the distribution of a cost over candidates
 
 
@@ -42,9 +44,14 @@ class Learn(Parameters):
     lr: float = Field(1e-3, gt=0)
     seed: int = Seed
 
+    @property
+    def what(self) -> str:
+        how = f"{self.loss}, anchor {self.anchor}, {self.epochs} epochs" if self.epochs else "untrained"
+        edges = f", edges {self.edges}" if self.edges != "network" else ""
+        return f"encoder {how}{edges}{_numbered('seed', self.seed)}"
+
     def describe(self) -> str:
-        what = f"{self.loss}, anchor {self.anchor}, {self.epochs} epochs" if self.epochs else "untrained"
-        return f"{self.baseline.arch}: encoder {what}" + (f", edges {self.edges}" if self.edges != "network" else "")
+        return f"{_on(self.baseline)}: {self.what}"
 
 
 class Sample(Parameters):
@@ -59,9 +66,13 @@ class Sample(Parameters):
     test: bool = Field(True, description="whether the test split is measured beside the validation split")
     seed: int = Seed
 
-    def describe(self) -> str:
+    @property
+    def what(self) -> str:
         cost = f" that remove {self.removed:g} of the MACs" if self.removed is not None else ""
-        return f"{self.baseline.arch}: {self.n} random candidates{cost}"
+        return f"{self.n} random candidates{cost}, tau {self.tau:g}{_numbered('draw', self.seed)}"
+
+    def describe(self) -> str:
+        return f"{_on(self.baseline)}: {self.what}"
 
 
 class Regress(Parameters):
@@ -78,8 +89,12 @@ class Regress(Parameters):
     def baseline(self) -> Baseline:
         return self.sample.baseline
 
+    @property
+    def what(self) -> str:
+        return f"encoder by regression on {self.sample.n} candidates, {self.epochs} epochs{_numbered('seed', self.seed)}"
+
     def describe(self) -> str:
-        return f"{self.baseline.arch}: regression on {self.sample.n} candidates"
+        return f"{_on(self.baseline)}: {self.what}"
 
 
 Encoder = Annotated[Learn | Regress, Field(discriminator="kind")]
@@ -111,10 +126,15 @@ class Search(Parameters):
         require(enough, "m", self.m, f"at most {self.like.m if self.like else 0}, the candidates that `like` keeps")
         return self
 
+    @property
+    def what(self) -> str:
+        ends = f", tau {self.tau:g}{_numbered('draw', self.seed)}"
+        if self.encoder is not None:
+            return f"{self.encoder.what}, best {self.m} of {self.candidates:,} candidates{ends}"
+        return f"{self.m} random candidates{' as costly as those found' if self.like else ''}{ends}"
+
     def describe(self) -> str:
-        chance = "random, as costly" if self.like else "random"
-        how = self.encoder.describe() if self.encoder else f"{self.baseline.arch}: {chance}"
-        return f"{how}, {self.candidates if self.encoder else self.m:,} candidates, tau {self.tau:g}"
+        return f"{_on(self.baseline)}: {self.what}"
 
 
 class Score(Parameters):
@@ -133,7 +153,7 @@ class Score(Parameters):
         return self
 
     def describe(self) -> str:
-        return f"{self.encoder.describe()}, scores of {self.of.n if isinstance(self.of, Sample) else self.of.m} candidates"
+        return f"{self.encoder.describe()}, scores of {self.of.what}"
 
 
 class Chance(Parameters):
@@ -227,6 +247,14 @@ class Scene(NamedTuple):
     rankings: list[Tensor]
 
 
+def _on(baseline: Baseline) -> str:
+    return f"{baseline.arch} on {baseline.dataset}"
+
+
+def _numbered(what: str, seed: int) -> str:
+    return f", {what} {seed}" if seed else ""
+
+
 def encoder_trial(encoder: Learn | Regress) -> Trial:
     """The trial that trains an encoder."""
     return Trial("learn" if isinstance(encoder, Learn) else "regress", encoder.model_dump(mode="json"))
@@ -249,9 +277,8 @@ def _drawn_trial(drawn: Sample | Search) -> Trial:
 
 
 def _before_search(p: Search) -> list[Trial]:
-    if p.encoder is not None:
-        return [encoder_trial(p.encoder)]
-    return [_search_trial(p.like)] if p.like else _of(p.baseline)
+    before = [encoder_trial(p.encoder)] if p.encoder else [_search_trial(p.like)] if p.like else []
+    return [*_of(p.baseline), *before]
 
 
 @task("learn", version=1, parameters=Learn, needs=lambda p: _of(p.baseline))
@@ -283,7 +310,7 @@ def sample(p: Sample, context: Context) -> dict[str, Any]:
     """Random candidates: ratios, costs, share of the L1 norm that stays, and accuracy with new batch-norm statistics."""
     scene = _scene(p.baseline, context)
     before = measure.cost(scene.model, scene.inputs)
-    candidates = _drawn(p, scene, before.macs)
+    candidates = _drawn(p, scene)
     norms = _kept_norms(scene, candidates)
     rows = []
     with context.timed("evaluate"):
@@ -318,7 +345,7 @@ def regress(p: Regress, context: Context) -> dict[str, Any]:
     return {"history": [round(error, 6) for error in found.history]}
 
 
-@task("score", version=1, parameters=Score, needs=lambda p: [encoder_trial(p.encoder), _drawn_trial(p.of)])
+@task("score", version=1, parameters=Score, needs=lambda p: [*_of(p.baseline), encoder_trial(p.encoder), _drawn_trial(p.of)])
 def score(p: Score, context: Context) -> dict[str, Any]:
     """The score of every candidate, in their order."""
     scene = _scene(p.baseline, context)
@@ -344,7 +371,8 @@ def search(p: Search, context: Context) -> dict[str, Any]:
     def show(done: int, total: int, rate: float) -> None:
         context.progress(done, total, f"candidates, {rate:,.0f}/s")
 
-    state = context.checkpoint(_search_trial(p)).with_suffix(".json")
+    # Named by all that its scores depend on: what another encoder has left unfinished is not taken up.
+    state = context.checkpoint(_search_trial(p)).with_suffix(f".{scorer.digest()}.json")
     with context.timed("search"):
         found = sacp.search(scorer, p.candidates, tau, m, p.seed, state=state, progress=show)
     state.unlink(missing_ok=True)
@@ -387,15 +415,10 @@ def chance(p: Chance, context: Context) -> dict[str, Any]:
     graph = sacp.ArchitectureGraph(model, inputs)
     space = sacp.Space(graph)
     exist = space.size_at(p.tau)
-    leaders, firsts = [entry[0] for entry in graph.entries], [torch.arange(width) for width in graph.widths]
-    count = cutting.cost_if_kept(model, inputs, leaders)
-    whole = count({})
-    drawn, costs_after = space.sample(p.n, p.tau, p.seed), []
-    for i, r in enumerate(drawn):
-        kept = space.keep(r, firsts)  # which channels stay makes no difference to the cost
-        costs_after.append(count({leader: kept[leader] for leader in leaders}))
-        context.progress(i + 1, p.n, "candidates")
-    fr, pr = zip(*(measure.rates(whole, cost) for cost in costs_after), strict=True)
+    count = _counter(model, inputs, graph, space)
+    drawn = space.sample(p.n, p.tau, p.seed)
+    whole = measure.cost(model, inputs)
+    fr, pr = zip(*(measure.rates(whole, measure.Cost(*cost)) for cost in count(drawn).tolist()), strict=True)
     removed = (100 * space.ratio(drawn)).tolist()
     return {
         "cost": {counter: list(measure.cost(model, inputs, counter)) for counter in measure.COUNTERS},
@@ -427,18 +450,20 @@ def _described(scene: Scene) -> dict[str, Any]:
     return {"nodes": len(graph.nodes), "edges": len(graph.edges), "entries": len(graph.entries), "d": graph.d}
 
 
-def _drawn(p: Sample, scene: Scene, whole: int) -> Tensor:
+def _drawn(p: Sample, scene: Scene) -> Tensor:
     """`n` distinct random candidates (n, L) that meet tau and, where asked, remove the wanted share of the MACs."""
-    removed = _removed_by(scene, whole)
+    cost = f" and remove {p.removed:g} +- {p.tolerance:g} of the MACs" if p.removed is not None else ""
+    removed = _removed_by(scene) if p.removed is not None else None
     found: dict[bytes, Tensor] = {}
-    for start in range(0, DRAWS, 1000):
-        for r in scene.space.sample(1000, p.tau, p.seed, start):
-            if p.removed is None or abs(removed(r) - p.removed) <= p.tolerance:
-                found.setdefault(r.numpy().tobytes(), r)
+    for start in range(0, DRAWS, AT_ONCE):
+        drawn = scene.space.sample(AT_ONCE, p.tau, p.seed, start)
+        if removed is not None and p.removed is not None:
+            drawn = drawn[(removed(drawn) - p.removed).abs() <= p.tolerance]
+        for r in drawn:
+            found.setdefault(r.numpy().tobytes(), r)
             if len(found) == p.n:
                 return torch.stack(list(found.values()))
-    share = "any share" if p.removed is None else f"{p.removed:g} +- {p.tolerance:g}"
-    raise BadValue(f"of {DRAWS:,} random candidates only {len(found)} remove {share} of the MACs, but n is {p.n}")
+    raise BadValue(f"n is {p.n}, but of {DRAWS:,} random candidates with tau {p.tau:g} only {len(found)} are distinct{cost}")
 
 
 def _distinct(space: sacp.Space, m: int, tau: float, seed: int) -> list[list[int]]:
@@ -457,36 +482,66 @@ def _distinct(space: sacp.Space, m: int, tau: float, seed: int) -> list[list[int
 def _as_costly(p: Search, wanted: Sequence[list[int]], scene: Scene) -> list[list[int]]:
     """For each of the candidates `wanted` a random one that meets tau and removes the same share of the MACs, all distinct.
 
-    Drawn for each anew until one does, so that each is as likely as any other of its cost.
+    Of a sequence of random candidates, each goes to the nearest in cost that has none yet, if it is within the tolerance.
     """
-    removed = _removed_by(scene, measure.cost(scene.model, scene.inputs).macs)
-    shares = [removed(torch.tensor(r)) for r in wanted]
-    found: list[list[int] | None] = [None] * len(shares)
-    for start in range(0, DRAWS, 1000):
-        for r in scene.space.sample(1000, p.tau, p.seed, start):
-            share, drawn = removed(r), r.tolist()
-            gaps = [abs(share - other) if found[i] is None else 1.0 for i, other in enumerate(shares)]
-            if min(gaps) <= p.tolerance and drawn not in found:
-                found[gaps.index(min(gaps))] = drawn
+    removed = _removed_by(scene)
+    shares = removed(torch.tensor(wanted))
+    found: list[list[int] | None] = [None] * len(wanted)
+    for start in range(0, DRAWS, AT_ONCE):
+        drawn = scene.space.sample(AT_ONCE, p.tau, p.seed, start)
+        gaps = (removed(drawn)[:, None] - shares).abs()
+        for i in (gaps <= p.tolerance).any(dim=1).nonzero()[:, 0].tolist():
+            r = drawn[i].tolist()
+            free = [place for place, other in enumerate(found) if other is None and gaps[i, place] <= p.tolerance]
+            if free and r not in found:
+                found[min(free, key=gaps[i].tolist().__getitem__)] = r
             if None not in found:
                 return [r for r in found if r is not None]
     lacking = sum(r is None for r in found)
     raise BadValue(
         f"of {DRAWS:,} random candidates with tau {p.tau:g}, none costs within {p.tolerance:g} of the MACs what {lacking} "
-        f"of the {len(shares)} best candidates of the search do"
+        f"of the {len(found)} best candidates of the search do"
     )
 
 
-def _removed_by(scene: Scene, whole: int) -> Callable[[Tensor], float]:
-    """A function from a candidate to the share of the MACs that it removes."""
-    leaders = [entry[0] for entry in scene.graph.entries]
-    count = cutting.macs_if_kept(scene.model, scene.inputs, leaders)
+def _removed_by(scene: Scene) -> Callable[[Tensor], Tensor]:
+    """A function from candidates (n, L) to the shares of the MACs that they remove, (n,) float64."""
+    count = _counter(scene.model, scene.inputs, scene.graph, scene.space)
+    whole = measure.cost(scene.model, scene.inputs).macs
+    return lambda r: 1 - count(r)[:, 0].double() / whole
 
-    def removed(r: Tensor) -> float:
-        kept = scene.space.keep(r, scene.rankings)
-        return 1 - count({leader: kept[leader] for leader in leaders}) / whole
 
-    return removed
+def _counter(
+    model: nn.Module, inputs: Tensor, graph: sacp.ArchitectureGraph, space: sacp.Space
+) -> Callable[[Tensor], Tensor]:
+    """A function from candidates (n, L) to the MACs and parameters that they leave, (n, 2) int64, exactly.
+
+    What `cutting.cost_if_kept` counts one by one, for millions. A layer costs the product of its inputs and its outputs, so
+    a network costs a constant, and something for each entry, and something for each pair of entries times the channels that
+    both lose. It is asked for each of these once; which channels stay makes no difference.
+    """
+    count = cutting.cost_if_kept(model, inputs, [entry[0] for entry in graph.entries])
+    lost = torch.tensor([[w - space.kept(e, q) for q in range(space.steps)] for e, w in enumerate(space.widths)]).double()
+    most = space.steps - 1
+
+    def cost(ratios: dict[int, int]) -> Tensor:
+        kept = {graph.entries[e][0]: range(space.kept(e, q)) for e, q in ratios.items()}
+        return torch.tensor(count(kept), dtype=torch.float64)
+
+    whole = cost({})
+    alone = torch.stack([torch.stack([cost({e: q}) - whole for q in range(space.steps)]) for e in range(space.L)])
+    both = torch.zeros(2, space.L, space.L, dtype=torch.float64)
+    for e, f in combinations(range(space.L), 2):
+        more = cost({e: most, f: most}) - whole - alone[e, most] - alone[f, most]
+        both[:, e, f] = more / (lost[e, most] * lost[f, most]).clamp(min=1)  # entries of one channel lose none
+
+    def counted(r: Tensor) -> Tensor:
+        entries, ratios = torch.arange(space.L), r.long()
+        gone = lost[entries, ratios]
+        pairs = torch.stack([(gone @ part * gone).sum(1) for part in both], dim=1)
+        return (whole + alone[entries, ratios].sum(1) + pairs).round().long()
+
+    return counted
 
 
 def _kept_norms(scene: Scene, candidates: Tensor) -> list[float]:
