@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from itertools import product
 from typing import Any, NamedTuple
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator, model_validator
 
 from prunebook import models
 from prunebook.errors import BadValue, choose, nearest, require
@@ -92,6 +92,19 @@ class Parameters(NetworkParameters):
     def _are_tables(cls, value: list[int]) -> list[int]:
         return [int(table) for table in within("table", value, 3, 4, "one of the paper's tables 3 and 4")]
 
+    @field_validator(*DIALS, mode="before")
+    @classmethod
+    def _are_numbers(cls, value: Any, info: ValidationInfo) -> Any:
+        whole = info.field_name != "tau"
+        number = TypeAdapter(int if whole else float, config=ConfigDict(allow_inf_nan=False))
+        for one in _values(value):
+            try:
+                number.validate_python(one)
+            except ValidationError:
+                kind = "a whole number" if whole else "a number"
+                raise BadValue(f"{info.field_name} is {one!r}, but must be {kind}, or one for each architecture") from None
+        return value
+
     @field_validator("tau")
     @classmethod
     def _are_taus(cls, value: float | dict[str, float]) -> float | dict[str, float]:
@@ -99,9 +112,15 @@ class Parameters(NetworkParameters):
             require(0 <= tau <= 0.9, "tau", tau, "a share of the channels from 0 to 0.9, the highest R(r) of any candidate")
         return value
 
+    @field_validator("chance")
+    @classmethod
+    def _is_enough(cls, value: int) -> int:
+        require(value == 0 or value >= 100, "chance", value, "0, or at least 100 for quantiles of their cost")
+        return value
+
     @field_validator("configurations", "candidates", "m")
     @classmethod
-    def _are_counts(cls, value: int | dict[str, int], info: Any) -> int | dict[str, int]:
+    def _are_counts(cls, value: int | dict[str, int], info: ValidationInfo) -> int | dict[str, int]:
         least = 2 if info.field_name == "configurations" else 1
         for number in _values(value):
             require(number >= least, str(info.field_name), number, f"a whole number of at least {least}")
