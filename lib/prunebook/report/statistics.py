@@ -1,8 +1,9 @@
-"""Tests of differences: Student's t, Fisher's permutations and F, and Holm's correction for many at once."""
+"""Tests of differences: Student's t, Fisher's permutations and F, and Holm's correction; and rank correlations resampled."""
 
 import math
 from collections.abc import Mapping, Sequence
 from itertools import permutations
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -11,6 +12,7 @@ from prunebook.errors import require
 
 ALL_ORDERS = 8  # values whose orders are all tried: 40,320
 DRAWS = 20_000  # orders drawn of more values
+RESAMPLED = 2**18  # ranks made at once: few enough for the cache
 
 
 def p_value(differences: Sequence[float]) -> float:
@@ -59,6 +61,65 @@ def rank_correlation(first: Sequence[float], second: Sequence[float], seed: int 
         orders = np.vstack([np.arange(n), drawn])
     found = ranks[1][orders] @ ranks[0] / n
     return rho, float(np.mean(np.abs(found) >= abs(rho) - 1e-12))
+
+
+def rank_matrices(columns: np.ndarray, draws: int = 0, seed: int = 0) -> np.ndarray:
+    """Spearman's rho between every two columns, in bootstrap resamples of the rows (Efron 1979).
+
+    Parameters
+    ----------
+    columns : (n, p) numbers, one row for each thing that was measured
+    draws : number of resamples of n rows with replacement; 0 for the rows as they are, once
+    seed : of the resamples: two calls with one seed, n and number of draws resample alike
+
+    Returns
+    -------
+    array (max(draws, 1), p, p)
+        NaN where a column is constant in the resample.
+
+    Raises BadValue for fewer than two rows, and for values that are not finite.
+    """
+    columns = np.asarray(columns, dtype=float)
+    n = len(columns)
+    require(n >= 2, "columns", f"{n} rows", "at least two rows")
+    require(bool(np.isfinite(columns).all()), "columns", "NaN or infinity", "finite numbers")
+    chances, generator = np.full(n, 1 / n), np.random.default_rng(seed)
+    counts = generator.multinomial(n, chances, size=draws).astype(float) if draws else np.ones((1, n))
+    found = []
+    for some in np.array_split(counts, math.ceil(counts.size * columns.shape[1] / RESAMPLED)):
+        ranks = np.stack([_centred_ranks(some, column) for column in columns.T], axis=-1)
+        products = (ranks * some[:, :, None]).transpose(0, 2, 1) @ ranks
+        spread = np.sqrt(np.diagonal(products, axis1=1, axis2=2))
+        with np.errstate(invalid="ignore"):
+            found.append(products / (spread[:, :, None] * spread[:, None, :]))
+    return np.concatenate(found)
+
+
+def _centred_ranks(counts: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Rank of every value minus the mean rank, where value i is there counts[:, i] times; ties have their mean rank."""
+    _, place, often = np.unique(values, return_inverse=True, return_counts=True)
+    of_value = np.add.reduceat(counts[:, np.argsort(values)], often.cumsum() - often, axis=1)
+    last = of_value.cumsum(axis=1)
+    ranks = last - (of_value - 1) / 2
+    return ranks[:, place] - (counts.sum(axis=1, keepdims=True) + 1) / 2
+
+
+def partial(first_second: Any, first_third: Any, second_third: Any) -> Any:
+    """Correlation of the first two given the third, from the correlations of the three pairs; NaN where one is 1 or -1.
+
+    Of rank correlations: the correlation of what is left of the ranks of the first two after a line through those of the
+    third. Numbers or arrays.
+    """
+    rest = (1 - np.square(first_third)) * (1 - np.square(second_third))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(rest > 1e-12, (first_second - first_third * second_third) / np.sqrt(rest), np.nan)
+
+
+def middle95(draws: Sequence[float] | np.ndarray) -> tuple[float, float]:
+    """The 2.5 % and 97.5 % quantiles of those draws that are numbers: the percentile interval of a bootstrap."""
+    known = np.asarray(draws)[~np.isnan(draws)]
+    low, high = np.quantile(known, [0.025, 0.975]) if len(known) else (math.nan, math.nan)
+    return float(low), float(high)
 
 
 def variance_p(first: Sequence[float], second: Sequence[float]) -> float:
