@@ -1,0 +1,209 @@
+"""The SACP study: what may be asked for, and that the trials it amounts to belong together."""
+
+import re
+import shutil
+from collections import Counter
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from prunebook import cli
+from prunebook.errors import BadValue
+from prunebook.notebooks import Description
+from prunebook.studies import sacp as study
+from prunebook.studies.sacp import Parameters
+from prunebook.trials.engine import describe
+
+FILE = Path(__file__).parents[1] / "notebooks" / "sacp.yml"
+RUNS = Description.model_validate(yaml.safe_load(FILE.read_text(encoding="utf-8"))).runs
+SOME: dict[str, Any] = {"searches": ["infonce", "random", "random, as costly"], "m": 4, "k": 2, "light": 1, "full": 3}
+COMPARED: dict[str, Any] = {"encoders": ["infonce", "untrained", "sacp-1"], "sampled": 10}
+
+
+@cache
+def of_run(name: str) -> Parameters:
+    return Parameters.check(RUNS[name].parameters)
+
+
+def smaller(name: str) -> Parameters:
+    """A run with one repetition and few candidates."""
+    return Parameters.check(RUNS[name].parameters | {"seeds": 1, "m": 5, "k": 2, "ms": []})
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_every_run_has_trials_that_are_valid_and_told_apart_in_words(name: str) -> None:
+    p = smaller(name)
+    trials = study.trials(p)
+    assert len({trial.key for trial in trials}) == len(trials) > 0
+    repeated = [words for words, times in Counter(map(describe, trials)).items() if times > 1]
+    assert repeated == []
+
+
+def test_repetitions_are_told_apart_by_seed_and_draw() -> None:
+    p = Parameters.check(SOME | COMPARED | {"seeds": 2})
+    words = [describe(trial) for trial in study.trials(p) if trial.task != "baseline"]
+    assert len(set(words)) == len(words)
+
+
+def test_trials_that_parts_share_are_there_once() -> None:
+    p = Parameters.check(SOME | COMPARED | {"weights": {"resnet20": "a.th"}, "seeds": 3})
+    parts = study.parts(p)
+    assert sum(map(len, parts.values())) > len(study.trials(p)) == len({t.key for part in parts.values() for t in part})
+    assert len(set(parts["baselines"])) == 1
+    assert len(set(parts["learnt"])) == 6
+
+
+def test_trials_of_a_run_come_after_what_they_need() -> None:
+    p = Parameters.check(SOME | COMPARED | {"ms": [3], "chance": 100})
+    done = {trial for regression in study.regressions(p) for trial in regression.needs()}  # a sample to learn from
+    for part in study.parts(p).values():
+        for trial in part:
+            assert set(trial.needs()) <= done
+            done.add(trial)
+
+
+def test_all_searches_of_a_repetition_are_treated_alike() -> None:
+    p = Parameters.check(SOME | {"ms": [2, 3]})
+    light, finals = study.light(p), study.finals(p)
+    assert len(light) == 3 * 4
+    assert len({str((t.parameters.place, t.parameters.finetune, t.parameters.recalibrate)) for t in light}) == 4
+    assert Counter(t.parameters.first for t in finals) == {2: 3 * 2, 3: 3 * 2, 4: 3 * 2}
+    assert {t.parameters.finetune.epochs for t in finals} == {3}
+    for final in finals:
+        assert set(final.needs()) <= {*light, *study.baselines(p)}
+
+
+def test_random_candidates_cost_what_those_of_the_first_search_by_an_encoder_do() -> None:
+    p = Parameters.check(SOME | {"searches": ["random", "as printed", "random, as costly", "infonce"]})
+    searches = dict(zip(p.searches, study.searches(p), strict=True))
+    assert searches["random, as costly"].parameters.like == searches["as printed"].parameters
+    assert searches["random"].parameters.like is None
+
+
+def test_what_sacp_1_learns_from_is_not_what_it_is_judged_by() -> None:
+    p = Parameters.check(COMPARED | {"sampled": 40, "supervised": 40, "free": True})
+    (regression,) = study.regressions(p)
+    learnt = regression.parameters.sample
+    judged = [trial.parameters for trial in study.samples(p)]
+    assert learnt.seed not in {sample.seed for sample in judged}
+    assert (learnt.test, {sample.test for sample in judged}) == (False, {True})
+    assert len(study.scores(p)) == 3 * 2
+
+
+def test_encoders_differ_in_what_their_names_say_and_in_nothing_else() -> None:
+    p = Parameters.check({"encoders": list(study.ENCODERS), "sampled": 2})
+    found = {name: study.encoder(p, study.cases(p)[0], name) for name in study.ENCODERS if name != "sacp-1"}
+    for name, changes in study.ENCODERS.items():
+        if name != "sacp-1":
+            assert found[name] == found["infonce"] | changes
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ({"tau": "0.3"}, {"tau": 0.3}),
+        ({"tau": {"resnet20": "0.5"}}, {"tau": {"resnet20": 0.5}}),
+        ({"light_lr": "1e-3"}, {"light_lr": 1e-3}),
+        ({"free": "true", "drawing": "False"}, {"free": True, "drawing": False}),
+        ({"m": "20", "candidates": "5000"}, {"m": 20, "candidates": 5000}),
+        ({"searches": "random, as costly", "encoders": []}, None),
+        ({"searches": "infonce", "shares": 0.4, "tables": "3"}, {"searches": ["infonce"], "shares": [0.4], "tables": [3]}),
+        ({"searches": ["random", "random"]}, {"searches": ["random"]}),
+    ],
+)
+def test_text_and_single_values_are_understood(given: dict[str, Any], meant: dict[str, Any] | None) -> None:
+    if meant is None:
+        with pytest.raises(BadValue, match="one by an encoder beside 'random, as costly'"):
+            Parameters.check(given)
+    else:
+        assert Parameters.check(given) == Parameters.check(meant)
+
+
+def test_another_architecture_takes_the_defaults_where_the_run_has_values_for_its_own_alone() -> None:
+    lite, costs = RUNS["lite"].parameters, RUNS["costs"].parameters
+    assert "m" not in Parameters.inherited(lite, {"arch": "vgg16"})
+    assert Parameters.inherited(lite, {"arch": "resnet56"})["m"] == {"resnet56": 5}
+    assert Parameters.inherited(costs, {"arch": ["resnet18"]})["tau"] == {"resnet18": 0.7}
+    assert Parameters.inherited(costs, {"tau": 0.5}) == costs
+
+
+def test_nothing_is_trained_where_only_costs_are_asked_for() -> None:
+    assert {trial.task for trial in study.trials(of_run("costs"))} == {"chance"}
+
+
+def test_differences_name_what_is_not_the_paper_s() -> None:
+    paper = study.differences(of_run("paper"))
+    assert not [sentence for sentence in paper if sentence.startswith(("vgg16", "resnet18", "resnet56", "Data"))]
+    lite = " ".join(study.differences(of_run("lite")))
+    assert "resnet20: the paper has no such network." in lite
+    assert "resnet56: its cost in the paper is that of projections" in lite
+    assert "resnet56: 5 for m; the paper: 300." in lite
+    assert "Light fine-tuning: 1 epochs of SGD from 0.01, schedule cosine" in lite
+    assert "Full training: none" in lite
+    assert "Data:" not in lite
+    other = " ".join(study.differences(of_run("paper").model_copy(update={"tau": 0.5, "k": 3, "dataset": ["digits"]})))
+    assert "vgg16: tau 0.5; the paper: 0.6." in other
+    assert "resnet18: 3 networks trained in full; the paper: 10." in other
+    assert "Data: digits" in other
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"tau": 0.95}, "tau is 0.95, but must be a share of the channels from 0 to 0.9"),
+    ({"tau": -1}, "tau is -1.0, but must be a share"),
+    ({"tau": "x"}, "tau is 'x', but must be a number, or one for each architecture"),
+    ({"tau": float("nan")}, "tau is nan, but must be a number"),
+    ({"tau": {"resnet56": 0.3}}, "tau has no value for resnet20"),
+    ({"tau": {"resnet21": 0.3}}, "tau names 'resnet21', which is no architecture; did you mean"),
+    ({"tau": {"resnet20": "x"}}, "tau is 'x', but must be a number"),
+    ({"m": 2.5}, "m is 2.5, but must be a whole number"),
+    ({"m": 0}, "m is 0, but must be a whole number of at least 1"),
+    ({"configurations": 1}, "configurations is 1, but must be a whole number of at least 2"),
+    ({"k": 9, "m": 3}, "k is 9, but must be at most m, 3"),
+    ({"candidates": 2, "m": 3, "k": 1}, "m is 3, but must be at most 2, the number of candidates that are scored"),
+    ({"ms": [7], "m": 3, "k": 1, "full": 1}, "ms is 7, but must be from k to m, 1 to 3"),
+    ({"ms": [1], "m": 3, "k": 2, "full": 1}, "ms is 1, but must be from k to m, 2 to 3"),
+    ({"ms": [2], "m": 3, "k": 1, "full": 0}, "full is 0, but must be at least 1 where ms are given"),
+    ({"k": 0, "full": 1, "ms": []}, "k is 0, but must be at least 1 where full is given"),
+    ({"encoders": ["infonse"]}, "encoder is 'infonse'.*did you mean 'infonce'"),
+    ({"searches": ["randm"]}, "search is 'randm'.*did you mean 'random'"),
+    ({"searches": ["random", "random, as costly"]}, "one by an encoder beside 'random, as costly'"),
+    ({"sampled": 1}, "sampled is 1, but must be 0, or at least 2"),
+    ({"sampled": 0, "encoders": ["infonce"]}, "sampled is 0, but must be at least 2 where encoders are compared"),
+    ({"sampled": 5, "shares": [], "free": False}, "shares is .*, but must be at least one, or free be given"),
+    ({"shares": [1.0]}, "share is 1.0, but must be a share of the MACs between 0 and 1"),
+    ({"finetune_schedule": "step"}, "finetune_schedule is 'step', but must be one-cycle, cosine or constant"),
+    ({"schedule": "step"}, "step_every is None, but must be given where schedule is 'step'"),
+    ({"chance": 50}, "chance is 50, but must be 0, or at least 100"),
+    ({"tables": [1]}, "table is 1"),
+    ({"temperature": 0}, "temperature is 0"),
+    ({"tua": 0.3}, "there is no parameter 'tua'.*did you mean 'tau'"),
+]
+
+
+@pytest.mark.parametrize(("changes", "words"), WRONG)
+def test_wrong_parameters_are_refused_in_one_sentence(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(BadValue, match=words) as refused:
+        Parameters.check(RUNS["smoke"].parameters | changes)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("changes", "words"), WRONG[:12:3] + WRONG[-5:])
+def test_the_command_says_the_same_and_computes_nothing(
+    changes: dict[str, Any],
+    words: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shutil.copy(FILE, tmp_path)
+    (tmp_path / "sacp.ipynb").touch()  # parameters are checked before the notebook is read
+    monkeypatch.setattr("prunebook.notebooks.folder", lambda: tmp_path)
+    monkeypatch.setattr("prunebook.trials.run", lambda *_, **__: pytest.fail("something ran"))
+    given = [("-p", name, yaml.safe_dump(value, default_flow_style=True)) for name, value in changes.items()]
+    assert cli.main(["run", "sacp", "smoke", *(part for pair in given for part in pair)]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.match(rf"prunebook: .*{words}.*\n$", err)
