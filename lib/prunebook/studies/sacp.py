@@ -175,8 +175,9 @@ class Parameters(NetworkParameters):
 
     @property
     def learns(self) -> bool:
-        """Whether the run has encoders."""
-        return bool(self.encoders or self.searches)
+        """Whether the run has encoders that learn by contrast."""
+        names = [name for name in (*self.encoders, *self.searches) if name in ENCODERS and name != SUPERVISED]
+        return any(ENCODERS[name].get("epochs", self.learning) > 0 for name in names)
 
     @property
     def repeated(self) -> str:
