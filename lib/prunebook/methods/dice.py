@@ -32,7 +32,6 @@ SOURCES = ("weights", "activations")
 LAYERS = ("conv", "all")
 COUPLED = ("mean", "lead", "keep", "each")
 
-_CHUNK = 256  # numbers of each filter that are compared at a time: small enough for the cache
 _GRID = 2.0**40  # averages are rounded to 1/_GRID
 
 
@@ -273,15 +272,15 @@ def similarity(weight: Tensor, *, norm: str = "abs", rescale: str | bool = "shif
     BadValue
         As `normalised`.
     """
-    choose("norm", norm, NORMS)
-    kind = _rescale(rescale)
     amounts = normalised(weight, norm, rescale)
     sums = amounts.sum(dim=1, dtype=torch.float64)
     distance = pairwise_l1(amounts).double()
     total = sums + sums.unsqueeze(1)
     empty = total == 0
-    matrix = torch.where(empty, (distance == 0).to(torch.float64), 1 - distance / total.masked_fill(empty, 1))
-    if norm == "abs" and kind != "none":
+    unlike = empty & (distance != 0)
+    # In place: new memory for each step would cost more than the arithmetic.
+    matrix = distance.div_(total.masked_fill_(empty, 1)).neg_().add_(1).masked_fill_(unlike, 0)
+    if norm == "abs" and _rescale(rescale) != "none":
         matrix.clamp_(min=0)  # below 0 by rounding alone
     return matrix.fill_diagonal_(1)
 
@@ -539,18 +538,17 @@ def _rows(weight: Tensor) -> Tensor:
     full = weight.dim() >= 2 and weight.numel() > 0
     require(full, "weight.shape", tuple(weight.shape), "(n, ...), one filter a row, without a zero")
     rows = weight.detach().flatten(1)
-    rows = rows.to(torch.float32 if rows.is_floating_point() and rows.dtype != torch.float64 else torch.float64)
-    finite = bool(torch.stack(rows.aminmax()).isfinite().all())  # NaN comes through
-    require(finite, "weight", "a tensor with NaN or infinity", "finite numbers only")
-    return rows
+    return rows.to(torch.float32 if rows.is_floating_point() and rows.dtype != torch.float64 else torch.float64)
 
 
 def _divisor(rows: Tensor, norm: str) -> Tensor:
-    """(n, 1): what `normalised` divides each row by."""
-    largest = rows.abs().amax(dim=1, keepdim=True)
+    """(n, 1): what `normalised` divides each row by. BadValue for NaN or infinity, which a row's extremes show."""
+    low, high = rows.amin(dim=1, keepdim=True), rows.amax(dim=1, keepdim=True)
+    finite = bool(torch.cat([low, high]).isfinite().all())
+    require(finite, "weight", "a tensor with NaN or infinity", "finite numbers only")
+    largest = torch.maximum(high, -low)
     if norm == "max":
-        top = rows.amax(dim=1, keepdim=True)
-        largest = torch.where(top.abs() < 1e-12 * largest, largest, top)
+        largest = torch.where(high.abs() < 1e-12 * largest, largest, high)
     return torch.where(largest == 0, 1, largest)
 
 
