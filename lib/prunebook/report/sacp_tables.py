@@ -272,6 +272,13 @@ def ranks(rows: pd.DataFrame, columns: Sequence[str], of: Callable[[np.ndarray],
     return Ranks(value, np.array(low), np.array(high))
 
 
+def mean_ranks(rows: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
+    """Spearman's rho between every two of p columns, over the candidates of each seed, mean over the seeds: (p, p)."""
+    groups = (block[list(columns)].to_numpy(float) for _, block in rows.groupby("seed"))
+    mean: np.ndarray = np.mean([rank_matrices(block)[0] for block in groups], axis=0)
+    return mean
+
+
 def predictors(rows: pd.DataFrame) -> list[str]:
     """The columns of `candidates` that could predict accuracy and are known for all rows: encoders, then simple ones."""
     encoders = [str(name) for name in rows if name not in CANDIDATES]
