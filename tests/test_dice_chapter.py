@@ -1,41 +1,24 @@
 """The chapter on Sørensen-Dice pruning: its example, its exercises, and the arithmetic in its prose."""
 
 import math
-import re
-from pathlib import Path
 
-import pandas as pd
+import chapters
 import pytest
 import torch
 
 from prunebook.methods import dice
 
-ROOT = Path(__file__).resolve().parents[1]
-CHAPTER = (ROOT / "book" / "dice.md").read_text(encoding="utf-8")
-EXERCISES = re.findall(r"```\{exercise-start\}.*?\n:label: (\S+)\n", CHAPTER)
-
 A, B, C = range(3)
 EXAMPLE = torch.tensor([[2.0, 1.0, -1.0, 0.0], [4.0, 4.0, -4.0, 0.0], [-1.0, -0.5, 0.5, 0.0]])
 
 
-def code(label: str, part: str) -> str:
-    """The Python of an exercise or of its solution, all blocks together."""
-    start = f"exercise-start}}[^\n]*\n:label: {label}\n" if part == "exercise" else f"solution-start}} {label}\n"
-    text = re.search(f"```{{{start}(.*?)```{{{part}-end}}", CHAPTER, re.DOTALL)
-    assert text is not None
-    return "\n".join(re.findall(r"```python\n(.*?)```", text[1], re.DOTALL))
-
-
-@pytest.mark.parametrize("label", EXERCISES)
+@pytest.mark.parametrize("label", chapters.exercises("dice"))
 def test_the_printed_solution_of_an_exercise_passes_its_printed_check(label: str) -> None:
-    exec(code(label, "solution") + "\n" + code(label, "exercise"), {})
+    chapters.solve("dice", label)
 
 
 def test_the_chapter_has_exercises_whose_checks_need_a_solution() -> None:
-    assert EXERCISES == ["ex-overlap", "ex-spread", "ex-twins", "ex-speedup"]
-    for label in EXERCISES:
-        with pytest.raises(NameError):
-            exec(code(label, "exercise"), {})
+    assert chapters.unsolved("dice") == chapters.exercises("dice") == ["ex-overlap", "ex-spread", "ex-twins", "ex-speedup"]
 
 
 def test_the_example_has_the_printed_sums_similarities_and_averages() -> None:
@@ -66,7 +49,7 @@ def test_unrelated_and_opposite_filters_are_as_alike_as_the_chapter_says() -> No
 
 
 def test_the_leads_in_the_table_of_conclusions_are_those_of_the_thesis() -> None:
-    reported = pd.read_csv(ROOT / "data" / "reported" / "dice.csv", dtype={"table": str}).query("metric == 'top1'")
+    reported = chapters.reported("dice").query("metric == 'top1'")
     leads = {}
     for network, rows in reported.groupby(["table", "dataset", "model"]):  # leaves out what no table has
         leads[network] = round(rows[rows.ours].value.item() - rows[~rows.ours].value.max(), 1)
