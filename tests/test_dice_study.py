@@ -35,6 +35,20 @@ def test_every_method_of_a_repetition_starts_from_the_same_network_and_spends_th
         assert {c.decision.layers for c in compared} == {"conv"}
 
 
+def test_the_unpruned_network_gets_the_epochs_and_batches_of_the_pruned_ones() -> None:
+    p = Parameters.check(FULL | {"control": True, "seeds": 2})
+    pruned = {str(trial.parameters.baseline): trial.parameters for trial in study.equal_macs(p)}
+    assert len(study.controls(p)) == 4
+    for trial in study.controls(p):
+        assert trial.parameters.decision.ratio == 0
+        assert trial.parameters.recalibrate == 0
+        assert trial.parameters.finetune.epochs == 20
+        assert trial.parameters.finetune.seed == pruned[str(trial.parameters.baseline)].draw
+    assert study.controls(Parameters.check(FULL)) == []
+    with pytest.raises(BadValue, match="finetune is 0, but must be at least 1 where control is given"):
+        Parameters.check(FULL | {"control": True, "finetune": 0, "regularised": 0, "methods": ["dice"]})
+
+
 def test_shorter_trainings_have_shorter_steps() -> None:
     p = Parameters.check(FULL)
     assert study.fit(p, 20, 0)["step_every"] == 7

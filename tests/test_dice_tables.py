@@ -71,7 +71,7 @@ def test_without_records_there_are_no_rows():
     assert set(made.comparisons([compared()]).columns) == set(frame.columns)
     functions: list[Callable[..., pd.DataFrame]] = [
         made.equal_macs, made.fixed_ratio, parts.speeds, parts.stops, parts.tunings, parts.variants, parts.quantiles,
-        parts.curve_points, parts.elbows, parts.transfers,
+        parts.curve_points, parts.elbows, parts.transfers, parts.controls,
     ]  # fmt: skip
     assert all(function([]).empty for function in functions)
     assert parts.rankings(parts.transfers([])).empty
@@ -282,6 +282,17 @@ def fmean(values: tuple[float, ...]) -> float:
 
 
 # Readings, quantiles, curves, candidates
+
+
+def test_what_the_epochs_do_by_themselves_stands_beside_what_pruning_costs():
+    before = [baseline(0, 70.0), baseline(1, 72.0)]
+    unpruned = [compared("dice", seed, tuned=top1, ratio=0.0) for seed, top1 in enumerate([75.0, 79.0])]
+    pruned = [compared("dice", seed, tuned=top1) for seed, top1 in enumerate([74.0, 77.0])]
+    others = [compared("l1", 0, tuned=10.0), compared("dice", 0, tuned=10.0, epochs=5, ratio=0.2)]
+    (row,) = parts.controls(unpruned, pruned + others, before).to_dict("records")
+    assert (row["before"], row["after"], row["gain"]) == ([70, 72], [75, 79], [5, 7])
+    assert row["Dice at target 0.4318 minus after"] == [-1, -2]
+    assert not [name for name in row if "ratio" in name]  # other epochs
 
 
 def test_readings_are_compared_on_the_same_network():

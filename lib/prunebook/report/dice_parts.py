@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from prunebook.diversity import BOUNDED
-from prunebook.report.dice_tables import BOOK, comparisons, method_of, network, place
+from prunebook.report.dice_tables import BOOK, comparisons, method_of, network, of_method, place
 from prunebook.report.kcore_comparisons import by_chance, jaccard
 from prunebook.report.kcore_tables import machine
 from prunebook.report.statistics import holm, rank_correlation
@@ -125,6 +125,29 @@ def _tuned(group: pd.DataFrame, what: str) -> list[dict[str, Any]]:
             "recalibrated minus not": gap, "largest": f"{max(map(abs, gap)):.3f}" if gap else "—",
         })  # fmt: skip
     return rows
+
+
+def controls(records: Sequence[Record], pruned: Sequence[Record] = (), before: Sequence[Record] = ()) -> pd.DataFrame:
+    """What the epochs of fine-tuning do to the network that was not pruned, and what Dice loses beside that.
+
+    `records` are of `studies.dice.controls`, `pruned` of other "compare" trials, of which those of Dice by this book's reading
+    with as many epochs count. One row for each network; measured columns are `Values` over the trainings: "before" and
+    "after" in percent, "gain" after minus before, and for each dial "Dice at ... minus after", paired.
+    """
+    frame, others = comparisons(records, before), comparisons(pruned, before)
+    rows = []
+    groups: Any = frame[frame["top1 fine-tuned"].notna()].groupby(["dataset", "arch", "finetune epochs"])
+    for (dataset, arch, epochs), own in groups:
+        gains = own.assign(gain=own["top1 fine-tuned"] - own["top1 baseline"])
+        row = {"network": network(dataset, arch), "epochs": epochs, "n": len(repetitions(own, "FR macs"))}
+        row |= {"before": repetitions(own, "top1 baseline"), "after": repetitions(own, "top1 fine-tuned")}
+        row["gain"] = repetitions(gains, "gain")
+        alike = of_method(others[(others.dataset == dataset) & (others.arch == arch)], "dice")
+        alike = alike[(alike["finetune epochs"] == epochs) & (alike.trainable == "all")]
+        for dial in dict.fromkeys(alike.dial):
+            row[f"Dice at {dial} minus after"] = paired(alike[alike.dial == dial], own, "top1 fine-tuned")
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def variants(records: Sequence[Record], before: Sequence[Record] = ()) -> pd.DataFrame:

@@ -78,6 +78,7 @@ class Parameters(NetworkParameters):
     tunings: list[str] = Field(
         [], description=f"what to fine-tune: {', '.join(TRAINABLE)}; each with and without recalibration"
     )
+    control: bool = Field(False, description="give the unpruned network the epochs of fine-tuning as well")
     drops: list[float] = Field([], description="points of validation accuracy to lose before removal stops (section 3.2)")
     profiles: bool = Field(False, description="show the similarities of every layer")
     speed: bool = Field(False, description="measure latency before and after pruning to the targets")
@@ -152,6 +153,7 @@ class Parameters(NetworkParameters):
             require(
                 not getattr(self, name) or bool(self.targets), "targets", self.targets, f"at least one where {name} is given"
             )
+        require(not self.control or self.finetune > 0, "finetune", self.finetune, "at least 1 where control is given")
         require(not self.tunings or self.finetune > 0, "finetune", self.finetune, "at least 1 where tunings are given")
         if GROWING in self.methods:
             require(self.regularised > 0, "regularised", self.regularised, f"at least 1 where {GROWING} is compared")
@@ -277,6 +279,13 @@ def fixed_ratio(p: Parameters) -> list[Trial]:
     ]
 
 
+def controls(p: Parameters) -> list[Trial]:
+    """The unpruned network, trained for as long as the pruned ones are fine-tuned: what the epochs do by themselves."""
+    if not p.control:
+        return []
+    return [Trial("compare", {**compared(p, case, "dice", ratio=0.0), **tuned(p, case, "dice")}) for case in cases(p)]
+
+
 def curves(p: Parameters) -> list[Trial]:
     """Figure 2: accuracy at every ratio without fine-tuning, convolutions only."""
     if not p.curve:
@@ -360,8 +369,8 @@ def transfers(p: Parameters) -> list[Trial]:
 def parts(p: Parameters) -> dict[str, list[Trial]]:
     """The trials of each part of the run, in the order in which they are computed; parts may share some."""
     parts = (
-        baselines, growing, sources, profiles, speeds, curves, stops, variants, quantiles, equal_macs, fixed_ratio, tunings,
-        transfers,
+        baselines, growing, sources, profiles, speeds, curves, stops, variants, quantiles, equal_macs, fixed_ratio, controls,
+        tunings, transfers,
     )  # fmt: skip
     return {part.__name__: part(p) for part in parts}
 
