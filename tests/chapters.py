@@ -1,20 +1,13 @@
-"""What the tests of the book's chapters share: printed exercises, run as a reader would, and the paper's numbers."""
+"""The exercises of the book's chapters: their printed code, run as a reader would."""
 
 import re
 from pathlib import Path
-
-import pandas as pd
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def text(chapter: str) -> str:
     return (ROOT / "book" / f"{chapter}.md").read_text(encoding="utf-8")
-
-
-def reported(chapter: str) -> pd.DataFrame:
-    """The numbers of the chapter's paper; tables by their names, also where these are digits."""
-    return pd.read_csv(ROOT / "data" / "reported" / f"{chapter}.csv", dtype={"table": str})
 
 
 def exercises(chapter: str) -> list[str]:

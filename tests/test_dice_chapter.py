@@ -4,6 +4,7 @@ import math
 
 import chapters
 import pytest
+import reported
 import torch
 
 from prunebook.methods import dice
@@ -49,9 +50,9 @@ def test_unrelated_and_opposite_filters_are_as_alike_as_the_chapter_says() -> No
 
 
 def test_the_leads_in_the_table_of_conclusions_are_those_of_the_thesis() -> None:
-    reported = chapters.reported("dice").query("metric == 'top1'")
+    top1 = reported.frame("dice").query("metric == 'top1'")
     leads = {}
-    for network, rows in reported.groupby(["table", "dataset", "model"]):  # leaves out what no table has
+    for network, rows in top1.groupby(["table", "dataset", "model"]):  # leaves out what no table has
         leads[network] = round(rows[rows.ours].value.item() - rows[~rows.ours].value.max(), 1)
     assert leads == {
         ("2", "CIFAR-10", "Custom CNN"): 16,

@@ -1,14 +1,12 @@
 """The transcription of the Sørensen-Dice thesis's tables: complete, consistent, and equal to what it says was printed."""
 
-import csv
 import re
 from collections import Counter, defaultdict
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
-
-FILE = Path(__file__).resolve().parents[1] / "data" / "reported" / "dice.csv"
+import reported
+from reported import Row
 
 COLUMNS = [
     "table", "row", "section", "dataset", "model", "method", "ours", "ratio", "metric", "value", "unit", "printed",
@@ -42,13 +40,10 @@ UNITS = RESULTS | {
 }
 SPELLED = {"one-minute": 1, "three": 3, "five": 5, "fifteen": 15}
 
-Row = dict[str, str]
-
 
 @pytest.fixture(scope="module")
 def rows() -> list[Row]:
-    with FILE.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    return reported.rows("dice")
 
 
 @pytest.fixture(scope="module")
@@ -64,24 +59,16 @@ def number(printed: str) -> Decimal:
 
 
 def test_the_columns_are_the_agreed_ones() -> None:
-    assert FILE.read_text(encoding="utf-8").splitlines()[0].split(",") == COLUMNS
+    assert reported.columns("dice") == COLUMNS
 
 
 def test_every_printed_row_is_there_and_numbered_from_one(rows: list[Row]) -> None:
-    found = defaultdict(set)
-    for row in rows:
-        found[row["table"]].add(int(row["row"]))
-    assert {table: sorted(numbers) for table, numbers in found.items()} == {
-        table: list(range(1, n + 1)) for table, n in PRINTED_ROWS.items()
-    }
+    assert reported.row_counts(rows) == PRINTED_ROWS
 
 
 def test_every_printed_row_has_every_column_of_its_table(rows: list[Row]) -> None:
     assert Counter(row["table"] for row in rows) == NUMBERS
-    found = defaultdict(list)
-    for row in rows:
-        if row["table"] in ("2", "3"):
-            found[row["table"], row["row"]].append(row["metric"])
+    found = reported.metrics([row for row in rows if row["table"] in ("2", "3")])
     assert all(metrics == list(RESULTS) for metrics in found.values())
 
 
@@ -98,8 +85,7 @@ def test_each_network_has_the_five_methods_in_the_printed_order(rows: list[Row])
 
 def test_no_number_is_there_twice(rows: list[Row]) -> None:
     key = ("table", "dataset", "model", "method", "metric")
-    counts = Counter(tuple(row[column] for column in key) for row in rows)
-    assert not [number for number, n in counts.items() if n > 1]
+    assert reported.repeated(rows, key) == []
 
 
 def test_metrics_and_units_are_of_the_vocabulary(rows: list[Row]) -> None:
@@ -177,6 +163,5 @@ def test_the_text_subtracts_table_3_rightly(rows: list[Row], results: dict[tuple
 )
 def test_spot_values(rows: list[Row], table: str, row: str, metric: str, expected: str) -> None:
     """Expected: dataset, model, method, value and printed characters, with a space between each two."""
-    where = {"table": table, "row": row, "metric": metric}
-    (found,) = [r for r in rows if all(r[column] == value for column, value in where.items())]
-    assert " ".join(found[column] for column in ("dataset", "model", "method", "value", "printed")) == expected
+    key = ("dataset", "model", "method", "value", "printed")
+    assert reported.shown(rows, key, table=table, row=row, metric=metric) == expected

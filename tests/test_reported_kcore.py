@@ -1,14 +1,12 @@
 """The transcription of the k-core paper's tables: complete, consistent, and equal to what it says was printed."""
 
-import csv
 import re
 from collections import Counter, defaultdict
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
-
-FILE = Path(__file__).resolve().parents[1] / "data" / "reported" / "kcore.csv"
+import reported
+from reported import Row
 
 COLUMNS = [
     "table", "row", "section", "dataset", "model", "method", "reference",
@@ -45,17 +43,10 @@ UNITS = {
 }
 CIFAR_MODELS = {"VGG-16", "ResNet-56", "ResNet-110", "DenseNet-40"}
 
-Row = dict[str, str]
-
-
-def read() -> list[Row]:
-    with FILE.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
 
 @pytest.fixture(scope="module")
 def rows() -> list[Row]:
-    return read()
+    return reported.rows("kcore")
 
 
 def number(printed: str) -> Decimal | None:
@@ -66,16 +57,11 @@ def number(printed: str) -> Decimal | None:
 
 
 def test_the_columns_are_the_agreed_ones() -> None:
-    assert FILE.read_text(encoding="utf-8").splitlines()[0].split(",") == COLUMNS
+    assert reported.columns("kcore") == COLUMNS
 
 
 def test_every_printed_row_is_there_once_and_numbered_from_one(rows: list[Row]) -> None:
-    found = defaultdict(set)
-    for row in rows:
-        found[int(row["table"])].add(int(row["row"]))
-    assert {table: sorted(numbers) for table, numbers in found.items()} == {
-        table: list(range(1, n + 1)) for table, n in PRINTED_ROWS.items()
-    }
+    assert reported.row_counts(rows) == {str(table): n for table, n in PRINTED_ROWS.items()}
 
 
 @pytest.mark.parametrize(("table", "counts"), BY_DATASET.items())
@@ -98,11 +84,9 @@ def test_every_printed_row_has_every_column_of_its_table(rows: list[Row]) -> Non
 
 def test_no_number_is_there_twice(rows: list[Row]) -> None:
     key = ("table", "row", "dataset", "model", "method", "tau", "sample_size", "metric")
-    counts = Counter(tuple(row[column] for column in key) for row in rows)
-    assert not [number for number, n in counts.items() if n > 1]
+    assert reported.repeated(rows, key) == []
     # Nor does the row's number alone keep two of them apart.
-    counts = Counter(tuple(row[column] for column in key if column != "row") for row in rows)
-    assert not [number for number, n in counts.items() if n > 1]
+    assert reported.repeated(rows, [column for column in key if column != "row"]) == []
 
 
 def test_metrics_and_units_are_of_the_vocabulary(rows: list[Row]) -> None:
@@ -193,7 +177,5 @@ def test_table_7_adds_epochs_to_seconds(rows: list[Row]) -> None:
 )
 def test_spot_values(rows: list[Row], table: int, row: int, model: str, metric: str, expected: str) -> None:
     """Expected: dataset, method, reference, tau, value and printed characters, with a space between each two."""
-    where = {"table": str(table), "row": str(row), "model": model, "metric": metric}
-    (found,) = [r for r in rows if all(r[column] == value for column, value in where.items())]
-    shown = ("dataset", "method", "reference", "tau", "value", "printed")
-    assert " ".join(found[column] for column in shown) == expected
+    key = ("dataset", "method", "reference", "tau", "value", "printed")
+    assert reported.shown(rows, key, table=str(table), row=str(row), model=model, metric=metric) == expected

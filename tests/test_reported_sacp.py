@@ -1,14 +1,12 @@
 """The transcription of the SACP paper's numbers: complete, consistent, and equal to what it says was printed."""
 
-import csv
 import re
 from collections import Counter, defaultdict
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
-
-FILE = Path(__file__).resolve().parents[1] / "data" / "reported" / "sacp.csv"
+import reported
+from reported import Row
 
 COLUMNS = [
     "table", "row", "section", "dataset", "model", "method", "ours", "tau", "metric", "value", "unit", "printed",
@@ -53,13 +51,10 @@ METHODS = {
 }
 TAU = {"VGG-16": "0.6", "ResNet-18": "0.7", "ResNet-56": "0.3"}
 
-Row = dict[str, str]
-
 
 @pytest.fixture(scope="module")
 def rows() -> list[Row]:
-    with FILE.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    return reported.rows("sacp")
 
 
 @pytest.fixture(scope="module")
@@ -84,25 +79,17 @@ def number(printed: str) -> Decimal:
 
 
 def test_the_columns_are_the_agreed_ones() -> None:
-    assert FILE.read_text(encoding="utf-8").splitlines()[0].split(",") == COLUMNS
+    assert reported.columns("sacp") == COLUMNS
 
 
 def test_every_printed_row_is_there_and_numbered_from_one(rows: list[Row]) -> None:
-    found = defaultdict(set)
-    for row in rows:
-        found[row["table"]].add(int(row["row"]))
-    assert {table: sorted(numbers) for table, numbers in found.items()} == {
-        table: list(range(1, n + 1)) for table, n in PRINTED_ROWS.items()
-    }
+    assert reported.row_counts(rows) == PRINTED_ROWS
 
 
 def test_every_printed_row_has_every_column_of_its_table(rows: list[Row]) -> None:
     assert Counter(row["table"] for row in rows) == CELLS
-    found = defaultdict(list)
-    for row in rows:
-        found[row["table"], row["row"]].append(row["metric"])
     expected = {"1": list(MARKS), "3": list(RESULTS), "4": ABLATION}
-    assert all(metrics == expected[table] for (table, _), metrics in found.items() if table)
+    assert all(metrics == expected[table] for (table, _), metrics in reported.metrics(rows).items() if table)
 
 
 def test_each_network_has_its_methods_in_the_printed_order(rows: list[Row]) -> None:
@@ -117,8 +104,7 @@ def test_each_network_has_its_methods_in_the_printed_order(rows: list[Row]) -> N
 
 def test_no_number_is_there_twice_in_the_tables_or_in_a_section_of_the_text(rows: list[Row]) -> None:
     key = ("table", "section", "dataset", "model", "method", "metric")
-    counts = Counter(tuple(row[column] for column in key) for row in rows)
-    assert not [number for number, n in counts.items() if n > 1]
+    assert reported.repeated(rows, key) == []
 
 
 def test_metrics_and_units_are_of_the_vocabulary(rows: list[Row]) -> None:
@@ -207,6 +193,5 @@ def test_the_text_repeats_its_tables_but_for_one_accuracy(rows: list[Row], resul
 )
 def test_spot_values(rows: list[Row], table: str, row: str, metric: str, expected: str) -> None:
     """Expected: dataset, model, method, value and printed characters, with a space between each two."""
-    where = {"table": table, "row": row, "metric": metric}
-    (found,) = [r for r in rows if all(r[column] == value for column, value in where.items())]
-    assert " ".join(found[column] for column in ("dataset", "model", "method", "value", "printed")) == expected
+    key = ("dataset", "model", "method", "value", "printed")
+    assert reported.shown(rows, key, table=table, row=row, metric=metric) == expected
