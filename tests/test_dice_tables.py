@@ -290,8 +290,8 @@ def test_what_the_epochs_do_by_themselves_stands_beside_what_pruning_costs():
     pruned = [compared("dice", seed, tuned=top1) for seed, top1 in enumerate([74.0, 77.0])]
     others = [compared("l1", 0, tuned=10.0), compared("dice", 0, tuned=10.0, epochs=5, ratio=0.2)]
     (row,) = parts.controls(unpruned, pruned + others, before).to_dict("records")
-    assert (row["before"], row["after"], row["gain"]) == ([70, 72], [75, 79], [5, 7])
-    assert row["Dice at target 0.4318 minus after"] == [-1, -2]
+    assert (row["before"], row["after"], row["gain"]) == ((70, 72), (75, 79), (5, 7))
+    assert row["Dice at target 0.4318 minus after"] == (-1, -2)
     assert not [name for name in row if "ratio" in name]  # other epochs
 
 
