@@ -452,7 +452,7 @@ def _described(scene: Scene) -> dict[str, Any]:
 
 def _drawn(p: Sample, scene: Scene) -> Tensor:
     """`n` distinct random candidates (n, L) that meet tau and, where asked, remove the wanted share of the MACs."""
-    cost = f" and remove {p.removed:g} +- {p.tolerance:g} of the MACs" if p.removed is not None else ""
+    cost = f" that remove {p.removed:g} +- {p.tolerance:g} of the MACs" if p.removed is not None else ""
     removed = _removed_by(scene) if p.removed is not None else None
     found: dict[bytes, Tensor] = {}
     for start in range(0, DRAWS, AT_ONCE):
@@ -463,7 +463,10 @@ def _drawn(p: Sample, scene: Scene) -> Tensor:
             found.setdefault(r.numpy().tobytes(), r)
             if len(found) == p.n:
                 return torch.stack(list(found.values()))
-    raise BadValue(f"n is {p.n}, but of {DRAWS:,} random candidates with tau {p.tau:g} only {len(found)} are distinct{cost}")
+    raise BadValue(
+        f"n is {p.n}, but must be at most {len(found)}, the distinct ones of {DRAWS:,} random candidates with tau "
+        f"{p.tau:g}{cost}"
+    )
 
 
 def _distinct(space: sacp.Space, m: int, tau: float, seed: int) -> list[list[int]]:
