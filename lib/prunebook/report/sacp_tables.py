@@ -543,7 +543,7 @@ def _chance(record: Record) -> dict[str, Any]:
     row["counts as printed?"] = ("yes" if all(rounds) else "no") if rounds else "—"
     row |= {"tau": p["tau"], "share that meets tau, %": 100 * r["share"], "candidates": p["n"]}
     for name in ("fr", "pr"):
-        low, middle, high = (r[name][round(share * (len(r[name]) - 1))] for share in (0.25, 0.5, 0.75))
+        low, middle, high = np.interp([25, 50, 75], np.linspace(0, 100, len(r[name])), r[name])
         row[f"{name.upper()} of chance"] = f"{middle:.1f} ({low:.1f} to {high:.1f})"
         row[f"{name.upper()} paper"] = found.get(name, "—")
         row[f"{name.upper()} percentile"] = percentile(float(found[name]), r[name]) if name in found else math.nan
