@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from prunebook import data, models
 from prunebook.errors import choose, require
 from prunebook.methods.baselines import CRITERIA
-from prunebook.studies.parameters import NetworkParameters, Schedule, known_archs, listed, within
+from prunebook.studies.parameters import NetworkParameters, Schedule, known, known_archs, listed, within
 from prunebook.trials import Trial
 
 METHODS = ("dice", *CRITERIA)
@@ -92,20 +92,9 @@ class Parameters(NetworkParameters):
         "methods", "targets", "ratios", "curve", "variants", "tunings", "drops", "tables", mode="before"
     )(listed)
 
-    @field_validator("methods")
-    @classmethod
-    def _known_methods(cls, value: list[str]) -> list[str]:
-        return list(dict.fromkeys(choose("method", name, METHODS) for name in value))
-
-    @field_validator("variants")
-    @classmethod
-    def _known_variants(cls, value: list[str]) -> list[str]:
-        return list(dict.fromkeys(choose("variant", name, VARIANTS) for name in value))
-
-    @field_validator("tunings")
-    @classmethod
-    def _known_tunings(cls, value: list[str]) -> list[str]:
-        return list(dict.fromkeys(choose("tuning", name, TRAINABLE) for name in value))
+    _known_methods = field_validator("methods")(known("method", METHODS))
+    _known_variants = field_validator("variants")(known("variant", VARIANTS))
+    _known_tunings = field_validator("tunings")(known("tuning", TRAINABLE))
 
     @field_validator("targets")
     @classmethod

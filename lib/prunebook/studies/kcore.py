@@ -7,9 +7,9 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field, field_validator, model_validator
 
 from prunebook import models
-from prunebook.errors import choose, require
+from prunebook.errors import require
 from prunebook.methods.kcore import SCORES
-from prunebook.studies.parameters import NetworkParameters, Schedule, listed, within
+from prunebook.studies.parameters import NetworkParameters, Schedule, known, listed, within
 from prunebook.trials import Trial
 
 VARIANTS: dict[str, dict[str, Any]] = {  # other readings of what the paper leaves open, as parameters of the task "prune"
@@ -79,15 +79,8 @@ class Parameters(NetworkParameters):
             ": ".join(map(str, *one.items())) if isinstance(one, dict) and len(one) == 1 else one for one in listed(value)
         ]
 
-    @field_validator("scores", "finetune_scores")
-    @classmethod
-    def _known_scores(cls, value: list[str]) -> list[str]:
-        return list(dict.fromkeys(choose("score", name, SCORES) for name in value))
-
-    @field_validator("variants")
-    @classmethod
-    def _known_variants(cls, value: list[str]) -> list[str]:
-        return list(dict.fromkeys(choose("variant", name, VARIANTS) for name in value))
+    _known_scores = field_validator("scores", "finetune_scores")(known("score", SCORES))
+    _known_variants = field_validator("variants")(known("variant", VARIANTS))
 
     @field_validator("taus")
     @classmethod

@@ -1,7 +1,7 @@
 """What the parameters of all notebooks have in common: they are checked as a whole before anything runs."""
 
 import ast
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -58,6 +58,12 @@ def within(name: str, values: Iterable[float], low: float, high: float, allowed:
     return sorted(set(values))
 
 
+def known(name: str, allowed: Iterable[str]) -> Callable[[Iterable[str]], list[str]]:
+    """A validator of a list of names: without repetitions, BadValue for one that is not `allowed`."""
+    names = list(allowed)
+    return lambda values: list(dict.fromkeys(choose(name, value, names) for value in values))
+
+
 class NetworkParameters(NotebookParameters):
     """What studies that prune trained networks have in common: data, networks, and how these are trained here."""
 
@@ -110,7 +116,7 @@ class NetworkParameters(NotebookParameters):
 
 def known_archs(value: Iterable[str]) -> list[str]:
     """The names, without repetitions. BadValue for one that is no architecture."""
-    return list(dict.fromkeys(choose("arch", name, models.names()) for name in value))
+    return known("arch", models.names())(value)
 
 
 def _assigned(source: str) -> list[str]:
