@@ -65,6 +65,7 @@ serve: $(READY) ## the built book at http://localhost:8000 (PORT=...)
 bench: $(READY) ## the speed and memory figures of this machine
 	$(BIN)/python benchmarks/bench_kcore.py
 	$(BIN)/python benchmarks/bench_dice.py
+	$(BIN)/python benchmarks/bench_sacp.py
 
 data: $(READY) ## download a dataset, checksums included: DATASET=cifar10
 	@test -n "$(DATASET)" || { echo "Which one? For example: make data DATASET=cifar10"; exit 2; }
