@@ -64,7 +64,7 @@ def scored(name: str, of: Record, values: Sequence[float], **given: Any) -> Reco
     return record("score", params, {"scores": list(values)})
 
 
-def search(name: str = "infonce", seed: int = 0, m: int = 10, tau: float | None = None, **given: Any) -> dict[str, Any]:
+def search(name: str = "infonce", seed: int = 0, m: int = 20, tau: float | None = None, **given: Any) -> dict[str, Any]:
     base = network(seed, **given)
     tau = PAPER.get(base["arch"], {"tau": 0.3})["tau"] if tau is None else tau
     params = {"baseline": base, "tau": tau, "m": m, "seed": seed}
