@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator, model_validator
 
 from prunebook import models
-from prunebook.errors import BadValue, choose, nearest, require
-from prunebook.studies.parameters import NetworkParameters, Schedule, listed, within
+from prunebook.errors import BadValue, nearest, require
+from prunebook.studies.parameters import NetworkParameters, Schedule, known, listed, within
 from prunebook.trials import Trial
 
 ENCODERS: dict[str, dict[str, Any]] = {  # what a score can come from, as parameters of the task that trains it
@@ -72,15 +72,8 @@ class Parameters(NetworkParameters):
 
     _as_list = field_validator("encoders", "shares", "searches", "ms", "tables", mode="before")(listed)
 
-    @field_validator("encoders")
-    @classmethod
-    def _known_encoders(cls, value: list[str]) -> list[str]:
-        return list(dict.fromkeys(choose("encoder", name, ENCODERS) for name in value))
-
-    @field_validator("searches")
-    @classmethod
-    def _known_searches(cls, value: list[str]) -> list[str]:
-        return list(dict.fromkeys(choose("search", name, SEARCHES) for name in value))
+    _known_encoders = field_validator("encoders")(known("encoder", ENCODERS))
+    _known_searches = field_validator("searches")(known("search", SEARCHES))
 
     @field_validator("shares")
     @classmethod
