@@ -58,3 +58,14 @@ def test_bad_arguments_are_refused_in_one_sentence(options, words):
     with pytest.raises(BadValue) as refusal:
         features.maps(network(), **{"images": X, **options})
     assert words in str(refusal.value)
+
+
+def test_modules_of_any_kind_can_be_watched_and_are_noted_each_time_that_they_run():
+    twice = torch.nn.Linear(2, 2, bias=False)
+    twice.weight.data = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+    noted = []
+    features.watch(
+        torch.nn.Sequential(twice, torch.nn.ReLU(), twice), torch.tensor([[1.0, -2.0]]), ["0", "1"],
+        lambda name, output: noted.append((name, output.tolist())),
+    )  # fmt: skip
+    assert noted == [("0", [[-2, 1]]), ("1", [[0, 1]]), ("0", [[1, 0]])]

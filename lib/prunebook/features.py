@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,6 @@ def convolutions(model: nn.Module) -> dict[str, nn.Conv2d]:
     return {name: module for name, module in model.named_modules() if isinstance(module, nn.Conv2d)}
 
 
-@torch.no_grad()
 def visit(
     model: nn.Module,
     images: Tensor,
@@ -52,25 +51,33 @@ def visit(
     available = convolutions(model)
     names = [choose("layer", name, available) for name in (layers if layers is not None else available)]
     require(len(names) > 0, "model", type(model).__name__, "a network with at least one Conv2d")
-    # A forward pass in train mode moves the batch-norm statistics: that happens to a copy.
-    work = copy.deepcopy(model) if mode == "train" else model
     seen: dict[str, T] = {}
 
-    def hook(name: str) -> Callable[[nn.Module, tuple, Tensor], None]:
-        def note(module: nn.Module, inputs: tuple, output: Tensor) -> None:
-            seen[name] = see(name, output)
+    def note(name: str, output: Tensor) -> None:
+        seen[name] = see(name, output)
 
-        return note
+    watch(model, images, names, note, mode)
+    return seen
 
-    modules = convolutions(work)
-    handles = [modules[name].register_forward_hook(hook(name)) for name in names]
+
+@torch.no_grad()
+def watch(
+    model: nn.Module, images: Tensor, names: Iterable[str], note: Callable[[str, Any], None], mode: str = "eval"
+) -> None:
+    """As `visit`, for modules of any kind, and whatever these return; one that runs twice is noted twice."""
+    # A forward pass in train mode moves the batch-norm statistics: that happens to a copy.
+    work = copy.deepcopy(model) if mode == "train" else model
+
+    def hook(name: str) -> Callable[[nn.Module, tuple, Any], None]:
+        return lambda module, inputs, output: note(name, output)
+
+    handles = [work.get_submodule(name).register_forward_hook(hook(name)) for name in names]
     try:
         with in_mode(work, training=mode == "train"):
             work(images)
     finally:
         for handle in handles:
             handle.remove()
-    return seen
 
 
 def maps(model: nn.Module, images: Tensor, layers: Iterable[str] | None = None, mode: str = "eval") -> dict[str, Tensor]:

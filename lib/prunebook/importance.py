@@ -14,7 +14,7 @@ References
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -204,24 +204,14 @@ def _regions(maps: Tensor, size: tuple[int, int], share: float) -> Tensor:
     return (values >= threshold - level) & (values > low + level)
 
 
-@torch.no_grad()
 def _outputs(model: nn.Module, image: Tensor) -> dict[str, tuple[int, ...]]:
     """Shape of every module's last output, in the order in which they completed; the network itself is "", the last."""
     shapes: dict[str, tuple[int, ...]] = {}
 
-    def hook(name: str) -> Callable[[nn.Module, tuple, Any], None]:
-        def note(module: nn.Module, inputs: tuple, output: Any) -> None:
-            shapes.pop(name, None)  # a module that runs twice counts where it ran last
-            if isinstance(output, Tensor):
-                shapes[name] = tuple(output.shape)
+    def note(name: str, output: Any) -> None:
+        shapes.pop(name, None)  # a module that runs twice counts where it ran last
+        if isinstance(output, Tensor):
+            shapes[name] = tuple(output.shape)
 
-        return note
-
-    handles = [module.register_forward_hook(hook(name)) for name, module in model.named_modules()]
-    try:
-        with in_mode(model, training=False):
-            model(image)
-    finally:
-        for handle in handles:
-            handle.remove()
+    features.watch(model, image, [name for name, _ in model.named_modules()], note)
     return shapes

@@ -14,15 +14,13 @@ References
        for Efficient CNN Compression, RIMNI 2025, doi:10.23967/j.rimni.2025.10.73400.
 """
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor, nn
 
+from prunebook import features
 from prunebook.errors import choose, require
-from prunebook.models import in_mode
 from prunebook.models.densenet import DenseNet, transition_width
 
 RISE = 0.05
@@ -170,15 +168,7 @@ def _is_projected_bottleneck(module: nn.Module) -> bool:
     return all(isinstance(part, nn.Conv2d) for part in convolutions) and isinstance(projection, nn.Module)
 
 
-@torch.no_grad()
 def _classified_maps(model: DenseNet, images: Tensor, mode: str) -> Tensor:
-    # A forward pass in train mode moves the batch-norm statistics: that happens to a copy.
-    work = copy.deepcopy(model) if mode == "train" else model
     seen: list[Tensor] = []
-    handle = work.relu.register_forward_hook(lambda module, inputs, output: seen.append(output))
-    try:
-        with in_mode(work, training=mode == "train"):
-            work(images)
-    finally:
-        handle.remove()
+    features.watch(model, images, ["relu"], lambda name, output: seen.append(output), mode)
     return seen[0]

@@ -17,11 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from prunebook import cutting
+from prunebook import cutting, features
 from prunebook.errors import BadValue, choose, require
 from prunebook.methods import allocation, kcore
 from prunebook.methods.distances import pairwise_l1
-from prunebook.models import in_mode
 from prunebook.plan import PruningPlan
 
 NORMS = ("abs", "max")
@@ -405,30 +404,18 @@ def _deciding(group: list[str], coupled: str) -> list[str]:
     return [kcore.lead(group)] if coupled == "lead" else []
 
 
-@torch.no_grad()
 def _alike_by_activations(
     model: nn.Module, images: Tensor, layers: Mapping[str, nn.Module], compare: Callable[[Tensor], Tensor]
 ) -> dict[str, Tensor]:
-    """Similarities of each layer's raw outputs, one layer in memory at a time: `features.visit`, linear layers included."""
+    """Similarities of each layer's raw outputs, one layer in memory at a time."""
     alike: dict[str, Tensor] = {}
 
-    def hook(name: str, channel: int) -> Callable[[nn.Module, tuple, Tensor], None]:
-        def note(module: nn.Module, inputs: tuple, output: Tensor) -> None:
-            finite = bool(torch.isfinite(output).all())
-            require(finite, f"the output of layer {name!r}", "a tensor with NaN or infinity", "finite numbers only")
-            alike[name] = compare(output.movedim(channel, 0))
+    def note(name: str, output: Tensor) -> None:
+        finite = bool(torch.isfinite(output).all())
+        require(finite, f"the output of layer {name!r}", "a tensor with NaN or infinity", "finite numbers only")
+        alike[name] = compare(output.movedim(1 if isinstance(layers[name], nn.Conv2d) else -1, 0))
 
-        return note
-
-    handles = [
-        layer.register_forward_hook(hook(name, 1 if isinstance(layer, nn.Conv2d) else -1)) for name, layer in layers.items()
-    ]
-    try:
-        with in_mode(model, training=False):
-            model(images)
-    finally:
-        for handle in handles:
-            handle.remove()
+    features.watch(model, images, layers, note)
     return alike
 
 
