@@ -130,7 +130,7 @@ def _tuned(group: pd.DataFrame, what: str) -> list[dict[str, Any]]:
 def controls(records: Sequence[Record], pruned: Sequence[Record] = (), before: Sequence[Record] = ()) -> pd.DataFrame:
     """What the epochs of fine-tuning do to the network that was not pruned, and what Dice loses beside that.
 
-    `records` are of `studies.dice.controls`, `pruned` of other "compare" trials, of which those by Dice, read as in this book,
+    `records` are of `studies.dice.controls`, `pruned` of other "compare" trials, of which those by Dice, read as here,
     with as many epochs count. One row for each network; measured columns are `Values` over the trainings: "before" and
     "after" in percent, "gain" after minus before, and for each dial "Dice at ... minus after", paired.
     """
