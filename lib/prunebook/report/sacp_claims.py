@@ -82,7 +82,7 @@ def shown_claims(frame: pd.DataFrame) -> Any:
 def over_what(f: Frames) -> str:
     """What the intervals are over, and that the comparisons are many: sentences for a caption."""
     seeds: dict[str, set[int]] = {}
-    for frame in (f.candidates, f.light):
+    for frame in (*(sample.rows for sample in f.samples), f.light):
         for network, seed in zip(frame.network, frame.seed, strict=True):
             seeds.setdefault(network, set()).add(seed)
     one = [network for network, found in seeds.items() if len(found) == 1]
@@ -95,8 +95,11 @@ def over_what(f: Frames) -> str:
         sentences.append(words)
     if several:
         sentences.append(f"Intervals of searches are over seeds ({', '.join(several)}).")
-    if len(f.candidates):
-        sentences.append(f"Those of rank correlations are from {RESAMPLES:,} resamples of the candidates within each seed.")
+    if f.samples:
+        words = (
+            f"Those of rank correlations are from {RESAMPLES:,} resamples of the candidates within each seed, and do not "
+        )
+        sentences.append(words + "cover other seeds.")
     many = "No correction for the number of claims: of twenty true nulls, one would separate by chance."
     return " ".join([*sentences, many])
 
@@ -158,7 +161,7 @@ CLAIMS = [Claim(*claim) for claim in (
      f"with positives and negatives after learning; holds if apart by more than {by.APART:g} for every seed", METHOD,
      by.parts_them),
     ("Section 3.4, Eq. 6 to 8", "Negatives are pushed away.", "their cosine in the last epoch against the first; holds if "
-     "lower for every seed", METHOD, by.pushes_away),
+     f"lower by more than {by.APART:g} for every seed", METHOD, by.pushes_away),
     ("Section 3.4", "Eq. 6 to 8 as printed or InfoNCE, either anchor: one method.", "rank correlation of their scores; "
      f"holds if above {by.OWN:g}", METHOD, by.one_reading),
     ("Section 3.4", "Positives keep what matters, negatives break connections.", "would take the accuracies of random masks",

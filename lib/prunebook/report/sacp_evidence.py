@@ -50,23 +50,33 @@ class Records(NamedTuple):
     finals: Sequence[Record] = ()
 
 
+class Sample(NamedTuple):
+    """Random candidates of a network whose accuracy is known, and the rank correlations of all that could predict it."""
+
+    network: str
+    words: str
+    rows: pd.DataFrame
+    ranked: made.Ranked
+
+
 class Frames(NamedTuple):
     """The tables of `sacp_tables` that the claims are tested on."""
 
     histories: pd.DataFrame
-    candidates: pd.DataFrame  # those sampled and those of the random search
+    samples: list[Sample]  # those sampled and those of the random search
     light: pd.DataFrame
     full: pd.DataFrame
     chances: Sequence[Record]
 
     @classmethod
     def of(cls, r: Records) -> "Frames":
-        scored = [made.candidates(r.samples, r.scores), made.light_candidates(r.light, r.light_scores)]
-        filled = [frame for frame in scored if len(frame)]
-        return cls(
-            made.histories(r.learnt), pd.concat(filled, ignore_index=True) if filled else scored[0],
-            made.built(r.light, r.baselines), made.finished(r.finals, r.baselines), r.chances,
-        )  # fmt: skip
+        samples = [
+            Sample(network, words, rows, made.Ranked.of(rows, ["test", *made.predictors(rows)]))
+            for frame in (made.candidates(r.samples, r.scores), made.light_candidates(r.light, r.light_scores))
+            for network, words, rows in made.blocks(frame)
+        ]
+        light, full = made.built(r.light, r.baselines), made.finished(r.finals, r.baselines)
+        return cls(made.histories(r.learnt), samples, light, full, r.chances)
 
 
 def on(rows: pd.DataFrame) -> frozenset[Network]:
@@ -112,30 +122,41 @@ def at_tau(f: Frames) -> list[Case]:
 
 def _ranked(
     f: Frames,
-    names: Callable[[pd.DataFrame], Iterable[tuple[str, Sequence[str]]]],
+    names: Callable[[Sample], Iterable[tuple[str, Sequence[str]]]],
     of: Callable[[np.ndarray], np.ndarray],
     judged: Callable[[float, float], str],
     unit: str,
 ) -> list[Case]:
-    """A statistic of rank correlations in every sample, for each case that `names` makes of its rows: a name and columns."""
+    """A statistic of rank correlations in every sample, for each case that `names` makes of it: a name and columns."""
     cases = []
-    for network, sample, rows in made.blocks(f.candidates):
-        for name, columns in names(rows):
-            found = made.ranks(rows, columns, lambda rho: of(rho)[:, None])
-            value, low, high = (float(part[0]) for part in found)
+    for sample in f.samples:
+        for name, columns in names(sample):
+            value, low, high = _one(sample.ranked, columns, of)
             if not math.isnan(value):
-                least = int(rows.groupby("seed").size().min())
-                verdict = "undecided" if least < FEW or math.isnan(low) else judged(low, high)
-                numbers = f"{value:+.2f} ({low:+.2f} to {high:+.2f})"
-                stage = LIGHT if "epoch" in sample and "0 epochs" not in sample else RECALIBRATED
-                about = f"{network}, {sample}, {name} ({len(rows)} candidates)"
-                cases.append(Case(about, numbers, verdict, unit, on(rows), stage))
+                verdict = _if_enough(sample.rows, low, high, judged)
+                numbers = f"{value:+.2f} ({low:+.2f} to {high:+.2f}), {len(sample.rows)} candidates"
+                case = Case(f"{sample.network}, {sample.words}, {name}", numbers, verdict, unit, on(sample.rows))
+                cases.append(case._replace(epochs=_trained(sample.words)))
     return cases
 
 
-def _known(rows: pd.DataFrame, names: Sequence[str]) -> list[str]:
-    there = made.predictors(rows)
-    return [name for name in names if name in there]
+def _one(ranked: made.Ranked, columns: Sequence[str], of: Callable[[np.ndarray], np.ndarray]) -> tuple[float, float, float]:
+    """A single statistic with its interval."""
+    value, low, high = ranked.statistics(columns, lambda rho: of(rho)[:, None])
+    return float(value[0]), float(low[0]), float(high[0])
+
+
+def _if_enough(rows: pd.DataFrame, low: float, high: float, judged: Callable[[float, float], str]) -> str:
+    few = rows.groupby("seed").size().min() < FEW
+    return "undecided" if few or math.isnan(low) else judged(low, high)
+
+
+def _trained(words: str) -> int:
+    return LIGHT if words.startswith("random search") and "0 epochs" not in words else RECALIBRATED
+
+
+def _known(sample: Sample, names: Sequence[str]) -> list[str]:
+    return [name for name in names if name in sample.ranked.columns]
 
 
 def correlates(low: float, high: float) -> str:
@@ -149,15 +170,15 @@ def leads(low: float, high: float) -> str:
 
 
 def predicts(f: Frames) -> list[Case]:
-    def names(rows: pd.DataFrame) -> Iterable[tuple[str, Sequence[str]]]:
-        return ((name, ("test", name)) for name in _known(rows, READINGS))
+    def names(sample: Sample) -> Iterable[tuple[str, Sequence[str]]]:
+        return ((name, ("test", name)) for name in _known(sample, READINGS))
 
     return _ranked(f, names, lambda rho: rho[:, 0, 1], correlates, "Spearman's rho of score and accuracy")
 
 
 def predicts_beyond_cost(f: Frames) -> list[Case]:
-    def names(rows: pd.DataFrame) -> Iterable[tuple[str, Sequence[str]]]:
-        return ((name, ("test", name, MACS)) for name in _known(rows, READINGS))
+    def names(sample: Sample) -> Iterable[tuple[str, Sequence[str]]]:
+        return ((name, ("test", name, MACS)) for name in _known(sample, READINGS))
 
     def given(rho: np.ndarray) -> np.ndarray:
         return np.asarray(partial(rho[:, 0, 1], rho[:, 0, 2], rho[:, 1, 2]))
@@ -172,8 +193,8 @@ def _gap(rho: np.ndarray) -> np.ndarray:
 def _beats(f: Frames, firsts: Sequence[str], seconds: Sequence[str]) -> list[Case]:
     """How much better one predictor ranks the same candidates than another."""
 
-    def names(rows: pd.DataFrame) -> Iterable[tuple[str, Sequence[str]]]:
-        pairs = ((first, second) for first in _known(rows, firsts) for second in _known(rows, seconds))
+    def names(sample: Sample) -> Iterable[tuple[str, Sequence[str]]]:
+        pairs = ((first, second) for first in _known(sample, firsts) for second in _known(sample, seconds))
         return ((f"{first} minus {second}", ("test", first, second)) for first, second in pairs)
 
     return _ranked(f, names, _gap, leads, "difference of Spearman's rho with accuracy")
@@ -199,10 +220,10 @@ def beats_regression(f: Frames) -> list[Case]:
 def more_than_a_number(f: Frames) -> list[Case]:
     """How nearly a score orders candidates as one of the simple numbers does: the nearest of them."""
 
-    def names(rows: pd.DataFrame) -> Iterable[tuple[str, Sequence[str]]]:
-        for name in _known(rows, READINGS):
-            simple = _known(rows, SIMPLE)
-            rho = np.abs(made.mean_ranks(rows, [name, *simple])[0, 1:])
+    def names(sample: Sample) -> Iterable[tuple[str, Sequence[str]]]:
+        for name in _known(sample, READINGS):
+            simple = _known(sample, SIMPLE)
+            rho = np.abs(sample.ranked.statistics([name, *simple], lambda found: found[:, 0, 1:]).value)
             if not np.isnan(rho).all():
                 nearest = simple[int(np.nanargmax(rho))]
                 yield f"{name} and {nearest}", (name, nearest)
@@ -217,8 +238,8 @@ def _is_other(low: float, high: float) -> str:
 def one_reading(f: Frames) -> list[Case]:
     """Whether the readings of section 3.4 order the candidates alike."""
 
-    def names(rows: pd.DataFrame) -> Iterable[tuple[str, Sequence[str]]]:
-        first, *others = _known(rows, READINGS) or [""]
+    def names(sample: Sample) -> Iterable[tuple[str, Sequence[str]]]:
+        first, *others = _known(sample, READINGS) or [""]
         return ((f"{first} and {other}", (first, other)) for other in others)
 
     def judged(low: float, high: float) -> str:
@@ -237,10 +258,6 @@ def _learnt(f: Frames) -> Iterable[tuple[str, pd.DataFrame]]:
         yield f"{network}, {encoder}", rows.sort_values("epoch")
 
 
-def _in_all(met: Sequence[bool], otherwise: str = "does not hold here") -> str:
-    return "holds here" if all(met) else "undecided" if any(met) else otherwise
-
-
 def _encoders(n: int) -> str:
     return f"{n} encoder{'s' * (n != 1)}"
 
@@ -250,11 +267,11 @@ def parts_them(f: Frames) -> list[Case]:
     cases = []
     for name, rows in _learnt(f):
         last = rows.groupby("seed").last()
-        gaps = last.gap.tolist()
-        numbers = f"{last.positive.mean():.2f} and {last.negative.mean():.2f}, apart by {fmean(gaps):+.2f}"
-        verdict = _in_all([gap > APART for gap in gaps])
+        apart = last.gap > APART
+        verdict = "holds here" if apart.all() else "undecided" if apart.any() else "does not hold here"
+        numbers = f"{last.positive.mean():.2f} and {last.negative.mean():.2f}, apart by {last.gap.mean():+.2f}"
         unit = "cosine with positives and negatives in the last epoch"
-        cases.append(Case(f"{name} ({_encoders(len(gaps))})", numbers, verdict, unit, on(rows)))
+        cases.append(Case(name, f"{numbers}, {_encoders(len(last))}", verdict, unit, on(rows)))
     return cases
 
 
@@ -264,10 +281,11 @@ def pushes_away(f: Frames) -> list[Case]:
     for name, rows in _learnt(f):
         if rows.epoch.nunique() > 1:
             first, last = rows.groupby("seed").negative.first(), rows.groupby("seed").negative.last()
-            numbers = f"{first.mean():.2f} to {last.mean():.2f}"
-            verdict = _in_all((last < first).tolist(), "the opposite holds here")
+            away, nearer = first - last > APART, last - first > APART
+            verdict = "holds here" if away.all() else "the opposite holds here" if nearer.all() else "undecided"
             unit = "cosine with negatives, first to last epoch"
-            cases.append(Case(f"{name} ({_encoders(len(first))})", numbers, verdict, unit, on(rows)))
+            numbers = f"{first.mean():.2f} to {last.mean():.2f}, {_encoders(len(first))}"
+            cases.append(Case(name, numbers, verdict, unit, on(rows)))
     return cases
 
 
@@ -445,14 +463,13 @@ def light_tells(f: Frames) -> list[Case]:
     once = f.full.drop_duplicates(key)
     both = once.merge(f.light[[*key, "val light"]], on=key) if len(once) else once
     for network, search, rows in _searches(both, tuple(dict.fromkeys(both.search))):
-        least = int(rows.groupby("seed").size().min())
-        if least >= 3:
-            found = made.ranks(rows, ["val light", "test"], lambda rho: rho[:, 0, 1, None])
-            value, low, high = (float(part[0]) for part in found)
-            verdict = "undecided" if least < FEW or math.isnan(value + low) else correlates(low, high)
-            numbers = f"{value:+.2f} ({low:+.2f} to {high:+.2f})"
-            unit = "Spearman's rho of accuracy after light and after full training, over candidates"
-            cases.append(Case(f"{network}, {search} ({len(rows)} candidates)", numbers, verdict, unit, on(rows), FULL))
+        if rows.groupby("seed").size().min() >= 3:
+            columns = ["val light", "test"]
+            value, low, high = _one(made.Ranked.of(rows, columns), columns, lambda rho: rho[:, 0, 1])
+            verdict = _if_enough(rows, low, high, correlates)
+            numbers = f"{value:+.2f} ({low:+.2f} to {high:+.2f}), {len(rows)} candidates"
+            unit = "Spearman's rho of accuracy after light and after full training"
+            cases.append(Case(f"{network}, {search}", numbers, verdict, unit, on(rows), FULL))
     return cases
 
 

@@ -244,39 +244,44 @@ def _after(result: Mapping[str, Any]) -> dict[str, float]:
 
 
 class Ranks(NamedTuple):
-    """Statistics of rank correlations: one number each, and their 95 % percentile intervals."""
+    """Statistics of rank correlations: s numbers, and their 95 % percentile intervals."""
 
     value: np.ndarray
     low: np.ndarray
     high: np.ndarray
 
 
-def ranks(rows: pd.DataFrame, columns: Sequence[str], of: Callable[[np.ndarray], np.ndarray]) -> Ranks:
-    """Statistics of the rank correlations between columns, over the candidates of each seed, in the mean over the seeds.
+class Ranked(NamedTuple):
+    """Spearman's rho between every two columns of candidates, seed by seed.
 
-    Parameters
-    ----------
-    rows : of `candidates`, of one network and sample, every seed with at least two
-    columns : without unknown values
-    of : function from rank correlations (draws, p, p) to statistics (draws, s)
-
-    Returns
-    -------
-    Ranks
-        Of s numbers each. Intervals: candidates are resampled within each seed (`RESAMPLES` times, always alike).
+    columns : p names
+    value : (seeds, 1, p, p), of each seed's candidates
+    drawn : (seeds, RESAMPLES, p, p), of resamples of them
     """
-    blocks = [block[list(columns)].to_numpy(float) for _, block in rows.groupby("seed")]
-    value = np.mean([of(rank_matrices(block))[0] for block in blocks], axis=0)
-    drawn = np.mean([of(rank_matrices(block, RESAMPLES, seed)) for seed, block in enumerate(blocks)], axis=0)
-    low, high = zip(*(middle95(column) for column in drawn.T), strict=True)
-    return Ranks(value, np.array(low), np.array(high))
 
+    columns: list[str]
+    value: np.ndarray
+    drawn: np.ndarray
 
-def mean_ranks(rows: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
-    """Spearman's rho between every two of p columns, over the candidates of each seed, mean over the seeds: (p, p)."""
-    groups = (block[list(columns)].to_numpy(float) for _, block in rows.groupby("seed"))
-    mean: np.ndarray = np.mean([rank_matrices(block)[0] for block in groups], axis=0)
-    return mean
+    @classmethod
+    def of(cls, rows: pd.DataFrame, columns: Sequence[str]) -> "Ranked":
+        """Of columns that are known for all rows, where every seed has at least two."""
+        blocks = [block[list(columns)].to_numpy(float) for _, block in rows.groupby("seed")]
+        value = np.stack([rank_matrices(block) for block in blocks])
+        drawn = np.stack([rank_matrices(block, RESAMPLES, seed) for seed, block in enumerate(blocks)])
+        return cls(list(columns), value, drawn)
+
+    def statistics(self, columns: Sequence[str], of: Callable[[np.ndarray], np.ndarray]) -> Ranks:
+        """Statistics of the correlations between some columns, in the mean over the seeds.
+
+        `of` is a function from correlations (draws, columns, columns) to statistics (draws, s).
+        """
+        chosen = [self.columns.index(name) for name in columns]
+        value, drawn = (
+            np.mean([of(seed[:, chosen][:, :, chosen]) for seed in found], axis=0) for found in (self.value, self.drawn)
+        )
+        low, high = zip(*(middle95(column) for column in drawn.T), strict=True)
+        return Ranks(value[0], np.array(low), np.array(high))
 
 
 def predictors(rows: pd.DataFrame) -> list[str]:
@@ -286,11 +291,11 @@ def predictors(rows: pd.DataFrame) -> list[str]:
     return [name for name in (*order, *SIMPLE) if rows[name].notna().all()]
 
 
-def blocks(frame: pd.DataFrame, least: int = 3) -> Iterable[tuple[str, str, pd.DataFrame]]:
-    """Network, sample and rows of `candidates` whose test accuracy is known, where every seed has at least so many."""
+def blocks(frame: pd.DataFrame) -> Iterable[tuple[str, str, pd.DataFrame]]:
+    """Network, sample and rows of `candidates` whose test accuracy is known, where every seed has at least three."""
     groups: Any = frame[frame.test.notna()].groupby(["network", "sample"], sort=False)
     for (name, sample), rows in groups:
-        if rows.groupby("seed").size().min() >= least:
+        if rows.groupby("seed").size().min() >= 3:
             yield name, sample, rows
 
 
@@ -314,7 +319,7 @@ def _correlated(name: str, sample: str, rows: pd.DataFrame) -> list[dict[str, An
         given = unknown if macs is None else partial(with_test, rho[:, 0, macs, None], rho[:, 1:, macs])
         return np.hstack([with_test, given, unknown if norm is None else with_test - rho[:, 0, norm, None]])
 
-    found = ranks(rows, ["test", *names], statistics)
+    found = Ranked.of(rows, ["test", *names]).statistics(["test", *names], statistics)
     columns = {"rho": found.value, "low": found.low, "high": found.high}
     p = {one: rank_correlation(rows.test.tolist(), rows[one].tolist())[1] for one in names} if seeds == 1 else {}
     corrected = holm(p)
