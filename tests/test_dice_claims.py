@@ -4,7 +4,7 @@ from dice_records import baseline, compared, network, profiled, read, repeated, 
 
 from prunebook.errors import BadValue
 from prunebook.report import dice_claims, dice_evidence, kcore_tables
-from prunebook.report.kcore_claims import Network, Said
+from prunebook.report.kcore_claims import Network, Said, judged
 from prunebook.report.tables import Values
 from prunebook.studies import dice as study
 from prunebook.trials import Record
@@ -14,7 +14,7 @@ HERE = "guessed network: "  # of our small network, on a dataset and with a sche
 
 def claim(words: str, **records: list[Record]) -> pd.Series:
     (found,) = (claim for claim in dice_claims.CLAIMS if words in claim.claim)
-    return pd.Series(dice_claims.judged(found, dice_claims.Records(**records)))
+    return pd.Series(judged(found, dice_claims.Records(**records), dice_claims.conditions))
 
 
 def verdict(words: str, **records: list[Record]) -> str:

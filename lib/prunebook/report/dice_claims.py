@@ -5,8 +5,8 @@ Every verdict is computed, by `dice_evidence.side` from a paired difference or b
 """
 
 import html
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -15,7 +15,7 @@ from prunebook.report import dice_evidence as by
 from prunebook.report import tables
 from prunebook.report.dice_evidence import Records
 from prunebook.report.dice_tables import GUESSED, SAME_COST, SAME_LEAD, THESIS_EPOCHS, THESIS_MODELS, network
-from prunebook.report.kcore_claims import Case, Network, Said, combined, told
+from prunebook.report.kcore_claims import Claim, Network, Said, judged
 from prunebook.trials import Record
 
 CLAIM_VERDICTS = {
@@ -58,16 +58,9 @@ def claims(**records: Sequence[Record]) -> pd.DataFrame:
     for name in records:
         choose("records", name, Records._fields)
     given = Records(**records)
-    found = pd.DataFrame([judged(claim, given) for claim in CLAIMS])
+    found = pd.DataFrame([judged(claim, given, conditions) for claim in CLAIMS])
     found.attrs["repetitions"] = over_what(given)
     return found
-
-
-def judged(claim: "Claim", records: Records) -> dict[str, str]:
-    """The row of one claim."""
-    cases = claim.test(records)
-    row = {"place": claim.place, "claim": claim.claim, "tested by": claim.tested}
-    return row | {"here": told(cases), "verdict": combined(cases, claim.said, conditions)}
 
 
 def shown_claims(frame: pd.DataFrame) -> Any:
@@ -101,16 +94,6 @@ def conditions(said: Said, on: frozenset[Network], epochs: int) -> str:
         "other schedule": bool(on) and said.epochs > 0 and epochs not in (0, said.epochs),
     }
     return ", ".join(word for word, applies in words.items() if applies)
-
-
-class Claim(NamedTuple):
-    """A claim in our words, its place in the thesis, by what it is tested, what it is about, and the test itself."""
-
-    place: str
-    claim: str
-    tested: str
-    said: Said
-    test: Callable[[Records], list[Case]]
 
 
 BOTH = ("cifar10", "mnist")

@@ -103,6 +103,16 @@ class Case(NamedTuple):
     epochs: int = 0  # of fine-tuning before an accuracy
 
 
+class Claim(NamedTuple):
+    """A claim in our words, its place in the paper, by what it is tested, what it is about, and the test itself."""
+
+    place: str
+    claim: str
+    tested: str
+    said: Said
+    test: Callable[[Any], list[Case]]  # takes the records of the paper's study
+
+
 def claims(**records: Sequence[Record]) -> pd.DataFrame:
     """What the paper says, what of it our records can test, and what they say.
 
@@ -121,14 +131,17 @@ def claims(**records: Sequence[Record]) -> pd.DataFrame:
     """
     for name in records:
         choose("records", name, Records._fields)
-    given, rows = Records(**records), []
-    for place, claim, tested, said, test in CLAIMS:
-        cases = test(given)
-        row = {"place": place, "claim": claim, "tested by": tested}
-        rows.append(row | {"here": told(cases), "verdict": combined(cases, said)})
-    found = pd.DataFrame(rows)
+    given = Records(**records)
+    found = pd.DataFrame([judged(claim, given, conditions) for claim in CLAIMS])
     found.attrs["repetitions"] = over_what(given)
     return found
+
+
+def judged(claim: Claim, records: Any, words: Callable[[Said, frozenset[Network], int], str]) -> dict[str, str]:
+    """The row of one claim; `words` names the conditions of a case."""
+    cases = claim.test(records)
+    row = {"place": claim.place, "claim": claim.claim, "tested by": claim.tested}
+    return row | {"here": told(cases), "verdict": combined(cases, claim.said, words)}
 
 
 def shown_claims(frame: pd.DataFrame) -> Any:
@@ -566,7 +579,7 @@ def _tuned(said: Said) -> Said:
     return said._replace(epochs=70)
 
 
-CLAIMS: list[tuple[str, str, str, Said, Callable[[Records], list[Case]]]] = [
+CLAIMS = [Claim(*claim) for claim in (
     ("Tables 2 to 6", "A threshold removes the printed shares of operations (FR) and parameters (PR).",
      "prunings at the paper's thresholds; holds if each rate is within our interval or close", NOWHERE, _rates),
     ("Table 3, abstract", "At tau 0.65, half of ResNet-56's operations go at no loss (drop of -0.03 or, in the text, 0.03).",
@@ -602,4 +615,4 @@ CLAIMS: list[tuple[str, str, str, Said, Callable[[Records], list[Case]]]] = [
     ("Table 1", "On CIFAR-10, VGG-16 takes longest.", "timed decisions; holds if it is so here", NOWHERE, _longest_for_vgg),
     ("Table 7, section 4.3", "Pruning and fine-tuning take 556 s in all, about 40 % less than HRank and AMC.",
      "the paper alone", NOWHERE, _contradicted),
-]  # fmt: skip
+)]  # fmt: skip
