@@ -188,7 +188,8 @@ def finished(search: str, m: int, places: list[int], fr: list[float], val: list[
 
 
 def rings(ax: Any) -> list[tuple[float, float]]:
-    return marks(ax, "o", "none")
+    lines = [line for line in ax.lines if line.get_markersize() == figures.RING["ms"]]
+    return [point for line in lines for point in zip(*line.get_data(), strict=True)]
 
 
 def test_of_each_search_and_seed_what_validation_chose_is_ringed_not_what_is_best_on_the_test_split() -> None:

@@ -221,7 +221,7 @@ def _by_entry(rows: pd.DataFrame) -> pd.DataFrame:
 def selection(built: pd.DataFrame, finished: pd.DataFrame) -> Figure:
     """Accuracy of each built candidate against its cost: a panel for each network.
 
-    Faint: after light fine-tuning; filled with a black edge: trained in full, the k of the largest m, a line from what the
+    Hollow: after light fine-tuning; filled with a black edge: trained in full, the k of the largest m, a line from what the
     same network had before. Ringed: what validation chose in the end, of each search and seed. The line across is the
     network before pruning. `built`, `finished`: of `sacp_tables`.
     """
@@ -231,8 +231,8 @@ def selection(built: pd.DataFrame, finished: pd.DataFrame) -> Figure:
     for ax, (net, rows) in zip(axes, networks, strict=True):
         full = finished[finished.network == net]
         full = full[full.m == full.m.max()]
-        for name in _in_order(rows.search):
-            _candidates(ax, rows[rows.search == name], full[full.search == name], LOOKS[name])
+        for i, name in enumerate(_in_order(rows.search)):  # the later the smaller: searches may find the same candidate
+            _candidates(ax, rows[rows.search == name], full[full.search == name], max(4, 8.5 - 1.5 * i), LOOKS[name])
         ax.axhline(rows.before.mean(), color=GREY, lw=1)
         epochs = f"{_epochs(rows['light epochs'].max())}, light" + (
             f"; {_epochs(full.epochs.max())}, full" if len(full) else ""
@@ -249,14 +249,14 @@ def selection(built: pd.DataFrame, finished: pd.DataFrame) -> Figure:
     return fig
 
 
-def _candidates(ax: Axes, light: pd.DataFrame, full: pd.DataFrame, look: Mapping[str, Any]) -> None:
+def _candidates(ax: Axes, light: pd.DataFrame, full: pd.DataFrame, size: float, look: Mapping[str, Any]) -> None:
     """One search's candidates of one network: all, those trained in full, and the one chosen of each seed."""
-    alpha = max(0.15, min(0.5, 20 / max(1, len(light))))
-    ax.plot(light.FR, light["test light"], ls="", ms=5, alpha=alpha, **look)
+    alpha = max(0.25, min(1, 30 / max(1, len(light))))
+    ax.plot(light.FR, light["test light"], ls="", ms=6, mfc="none", alpha=alpha, **look)
     for row in full.merge(light, on=["seed", "place"], suffixes=("", " before")).to_dict("records"):
         ax.plot([row["FR"]] * 2, [row["test light"], row["test"]], color=look["color"], lw=0.6)
     if len(full):
-        ax.plot(full.FR, full.test, ls="", ms=6, mec="black", mew=0.7, zorder=3, **look)
+        ax.plot(full.FR, full.test, ls="", ms=size, mec="black", mew=0.7, zorder=3, **look)
     chosen = [sacp_tables.winner(light, full, column=column) for column in ("FR", "test")]
     ax.plot(*chosen, **RING, zorder=4)
 
@@ -275,10 +275,14 @@ def figure2(best_of: pd.DataFrame) -> Figure:
     panels = [(f"{net}\n{title}", x, rows) for net, title, x, rows in _growing(best_of)]
     fig, axes = _grid(len(panels), width=4.3, height=3.0)
     for ax, (title, x, rows) in zip(axes, panels, strict=True):
-        for name in _in_order(rows.search):
+        for i, name in enumerate(_in_order(rows.search)):
+            look = LOOKS[name] | {
+                "lw": max(1, 3 - 0.6 * i),
+                "ms": max(3, 6 - i),
+            }  # curves may coincide: the later, the thinner
             for by, dashes in (("validation", "-"), ("test", ":")):
                 line = rows[(rows.search == name) & (rows["chosen by"] == by)].groupby(x).test.mean()
-                ax.plot(line, ls=dashes, ms=4, markevery=max(1, len(line) // 10), **LOOKS[name])
+                ax.plot(line, ls=dashes, markevery=max(1, len(line) // 10), **look)
         ax.set_title(title, fontsize=10)
         ax.set_xlabel({"m": "m, candidates lightly fine-tuned", "k": "k, networks trained in full"}[x])
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
