@@ -351,9 +351,9 @@ def _in_order(names: Any) -> list[str]:
     return [name for name in SEARCHES if name in set(names)]
 
 
-def _grid(n: int, width: float, height: float, columns: int = 2) -> tuple[Figure, list[Axes]]:
+def _grid(n: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
     """`n` panels in rows of two."""
-    rows, columns = -(-n // columns), min(n, columns)
+    rows, columns = -(-n // 2), min(n, 2)
     size = (max(5.6, width * columns), height * rows + 0.5)
     fig, grid = plt.subplots(rows, columns, figsize=size, squeeze=False)
     for ax in grid.flat[n:]:
