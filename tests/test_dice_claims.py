@@ -39,6 +39,18 @@ def test_without_records_nothing_can_be_said_but_that_the_thesis_contradicts_its
     assert len(frame) >= 35
 
 
+def test_what_is_recovered_stands_beside_the_unpruned_network_with_as_many_epochs():
+    before = [baseline(seed, 80.0) for seed in range(3)]
+    pruned = [compared("dice", seed, tuned=78.0 + seed) for seed in range(3)]
+    control = [compared("dice", seed, tuned=82.0 + seed, ratio=0.0) for seed in range(3)]
+    shorter = [compared("dice", seed, tuned=0.0, ratio=0.0, epochs=5) for seed in range(3)]
+    records = dice_evidence.Records(baselines=before, equal_macs=pruned, controls=control + shorter)
+    (case,) = dice_evidence.preserves(records)
+    assert "-4.00\u00a0±\u00a00.00 (3) beside the unpruned network with as many epochs" in case.numbers
+    (alone,) = dice_evidence.preserves(records._replace(controls=shorter))
+    assert "beside" not in alone.numbers
+
+
 def test_records_have_the_names_of_the_studys_parts():
     parameters = study.Parameters.check({"dataset": ["digits"]})
     assert set(dice_evidence.Records._fields) == set(study.parts(parameters))

@@ -141,7 +141,7 @@ def test_differences_name_what_is_not_the_paper_s() -> None:
     assert "resnet20: the paper has no such network." in lite
     assert "resnet56: its cost in the paper is that of projections" in lite
     assert "resnet56: 5 for m; the paper: 300." in lite
-    assert "Light fine-tuning: 1 epochs of SGD from 0.01, schedule cosine" in lite
+    assert "Light fine-tuning: 1 epoch of SGD from 0.01, schedule cosine" in lite
     assert "Full training: none" in lite
     assert "Data:" not in lite
     other = " ".join(study.differences(of_run("paper").model_copy(update={"tau": 0.5, "k": 3, "dataset": ["digits"]})))

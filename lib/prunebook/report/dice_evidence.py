@@ -62,6 +62,7 @@ class Records(NamedTuple):
     quantiles: Sequence[Record] = ()
     equal_macs: Sequence[Record] = ()
     fixed_ratio: Sequence[Record] = ()
+    controls: Sequence[Record] = ()
     tunings: Sequence[Record] = ()
     transfers: Sequence[Record] = ()
 
@@ -264,7 +265,7 @@ def better_in_table_3(r: Records) -> list[Case]:
 
 def _of_dice(r: Records, limit: float, share: bool) -> list[Case]:
     """What Dice keeps of the unpruned accuracy, in percent (`share`), or loses of it in points, after all epochs."""
-    cases = []
+    cases, controls = [], r.frame(r.controls)
     for name, _, rows in _networks(pd.concat([_ratio_frame(r), _target_frame(r)])):
         own = of_method(rows, "dice")
         own = own[own["top1 baseline"].notna() & own["top1 fine-tuned"].notna()]
@@ -275,8 +276,16 @@ def _of_dice(r: Records, limit: float, share: bool) -> list[Case]:
             unit = "percent of the unpruned accuracy" if share else "points lost"
             unit += " (the unpruned network had none of the epochs of fine-tuning)"
             numbers = tables.spread(values) if share else signed(values)
+            as_long = paired(own, _as_long(controls, own), "top1 fine-tuned")
+            numbers += f"; {signed(as_long)} beside the unpruned network with as many epochs" if as_long else ""
             cases.append(Case(name, numbers, verdict, unit, _on(own), _epochs(own, "fine-tuned")))
     return cases
+
+
+def _as_long(controls: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:
+    """The controls of the networks that were pruned, trained for as many epochs as these were fine-tuned."""
+    same = controls.dataset.isin(own.dataset) & controls.arch.isin(own.arch) & (controls.width == own.width.iloc[0])
+    return controls[same & controls["finetune epochs"].isin(own["finetune epochs"])]
 
 
 def recovers(r: Records) -> list[Case]:

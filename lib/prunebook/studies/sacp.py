@@ -38,6 +38,7 @@ LEARNT_APART = 10_000  # added to a seed: candidates that an encoder learns from
 class Parameters(NetworkParameters):
     """Parameters of the SACP notebook."""
 
+    pad: int = Field(4, ge=0, le=64, description="pixels of padding for random crops; 0: no crops")
     seeds: int = Field(1, ge=1, le=100, description="repetitions of everything drawn: encoder, candidates, batches")
     tau: float | dict[str, float] = Field(
         0.3, description="least share of the channels to remove, R(r) of Eq. 4; or by architecture"
@@ -175,6 +176,8 @@ class Parameters(NetworkParameters):
     @property
     def repeated(self) -> str:
         """What the run repeats, in words."""
+        if not self.trained:
+            return "nothing is trained or chosen, so there is nothing to repeat"
         given = [arch for arch in self.arch if arch in self.weights]
         network = ", with one trained network" if given else ", and initial weights of the network"
         return f"seeds (encoder, candidates, batches{network}): {self.seeds}"
@@ -206,7 +209,7 @@ def baseline(p: Parameters, case: Case) -> Trial:
     if case.arch in p.weights:
         return Trial("baseline", params | {"weights": p.weights[case.arch]})
     fit = {"epochs": p.epochs, "lr": p.lr, "schedule": p.schedule, "step_every": p.step_every}
-    return Trial("baseline", params | {"fit": {**fit, "batch_size": p.batch_size, "seed": case.seed}})
+    return Trial("baseline", params | {"fit": {**fit, "batch_size": p.batch_size, "pad": p.pad, "seed": case.seed}})
 
 
 def encoder(p: Parameters, case: Case, name: str) -> dict[str, Any]:
@@ -237,7 +240,7 @@ def tuned(p: Parameters, case: Case, epochs: int, lr: float) -> dict[str, Any] |
     """A fine-tuning, as a parameter of the tasks that have one; none for no epochs."""
     if not epochs:
         return None
-    fit = {"epochs": epochs, "lr": lr, "schedule": p.finetune_schedule, "batch_size": p.batch_size}
+    fit = {"epochs": epochs, "lr": lr, "schedule": p.finetune_schedule, "batch_size": p.batch_size, "pad": p.pad}
     return {**fit, "seed": case.seed}
 
 
@@ -356,10 +359,12 @@ def differences(p: Parameters) -> list[str]:
             f"Temperature {p.temperature:g}, Adam at 1e-3, batches of 32, one negative for each anchor beside the batch's; "
             "of these the paper has the batch."
         )
+    if p.trained or p.chance:
         found.append("Layers that are coupled share one ratio; the paper does not say how it treats them.")
     if p.searches:
         for name, epochs, lr in (("Light fine-tuning", p.light, p.light_lr), ("Full training", p.full, p.full_lr)):
-            how = f"{epochs} epochs of SGD from {lr:g}, schedule {p.finetune_schedule}" if epochs else "none"
+            length = f"{epochs} epoch{'s' * (epochs != 1)}"
+            how = f"{length} of SGD from {lr:g}, schedule {p.finetune_schedule}" if epochs else "none"
             found.append(f"{name}: {how}; the paper does not say how long, nor at what rate.")
         found.append(
             "The k and the winner are chosen on a validation split of a tenth of the training images (a fifth for digits); "

@@ -26,6 +26,7 @@ from prunebook.trials.trial import Parameters, Trial, task
 Tau = Annotated[float, Field(ge=0, le=0.9, description="least share of the channels to remove, R(r) of Eq. 4")]
 DRAWS = 1_000_000  # candidates looked at for those of a wanted cost, at most
 AT_ONCE = 10_000
+APART = 2**32  # added to a seed: another sequence of candidates than that of the seed
 QUANTILES = 201  # of the distribution of a cost over candidates
 
 
@@ -485,13 +486,14 @@ def _distinct(space: sacp.Space, m: int, tau: float, seed: int) -> list[list[int
 def _as_costly(p: Search, wanted: Sequence[list[int]], scene: Scene) -> list[list[int]]:
     """For each of the candidates `wanted` a random one that meets tau and removes the same share of the MACs, all distinct.
 
-    Of a sequence of random candidates, each goes to the nearest in cost that has none yet, if it is within the tolerance.
+    Of a sequence of random candidates, another than that of the random search, each goes to the nearest in cost that has
+    none yet, if it is within the tolerance.
     """
     removed = _removed_by(scene)
     shares = removed(torch.tensor(wanted))
     found: list[list[int] | None] = [None] * len(wanted)
     for start in range(0, DRAWS, AT_ONCE):
-        drawn = scene.space.sample(AT_ONCE, p.tau, p.seed, start)
+        drawn = scene.space.sample(AT_ONCE, p.tau, APART + p.seed, start)
         gaps = (removed(drawn)[:, None] - shares).abs()
         for i in (gaps <= p.tolerance).any(dim=1).nonzero()[:, 0].tolist():
             r = drawn[i].tolist()

@@ -409,7 +409,7 @@ def _draw(graph: ArchitectureGraph, share: Sequence[float], ax: "Axes | None") -
         if node.kind in ("conv", "linear"):
             above = round(y / layout.high) * layout.high < y - _LANE / 2
             turned: dict[str, Any] = {"rotation": 35, "va": "bottom"} if above else {"rotation": -35, "va": "top"}
-            ax.text(x - 0.1, y + (0.1 if above else -0.1), node.name, fontsize=5.5, rotation_mode="anchor", **turned)
+            ax.text(x - 0.1, y + (0.1 if above else -0.1), node.name, fontsize=7, rotation_mode="anchor", **turned)
     kinds = [kind for kind in KINDS if any(node.kind == kind for node in graph.nodes)]
     dots = [Line2D([], [], color=_COLOURS[kind], marker="o", linestyle="", label=kind) for kind in kinds]
     ax.legend(handles=dots, ncol=len(dots), loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=8, frameon=False)
