@@ -17,7 +17,7 @@ from prunebook import cutting, data, measure, models, training, trials, weights
 from prunebook.errors import BadValue
 from prunebook.methods import sacp
 from prunebook.trials import Record, Store, Trial, estimate, searching
-from prunebook.trials.engine import Context, compute, describe
+from prunebook.trials.engine import Context, compute, describe, to_run
 
 FIT: dict[str, Any] = {"epochs": 1, "lr": 3e-3, "batch_size": 32, "optimizer": "adam", "schedule": "constant", "pad": 0}
 BASE: dict[str, Any] = {"dataset": "digits", "arch": "dice_cnn", "options": {"width": 0.5, "hidden": 16}, "fit": FIT}
@@ -438,6 +438,18 @@ def test_whatever_loads_the_network_needs_it_unless_it_is_a_file_of_weights(task
     assert [needed for needed in Trial(task, foreign).needs() if needed.task == "baseline"] == []
 
 
+def test_what_has_a_record_is_computed_again_only_for_a_file_that_is_gone(store: Store) -> None:
+    final = {"search": SEARCH, "light": FIT, "first": 3, "rank": 0, "finetune": FIT}
+    for place in range(2):
+        run(store, "candidate", {"search": SEARCH, "place": place, "finetune": FIT})
+    assert [trial.task for trial in to_run([Trial("final", final)], store)] == ["candidate", "final"]
+    (state,) = Context("cpu", store).checkpoint(Trial("learn", LEARN)).parent.glob(f"{Trial('learn', LEARN).key}.*")
+    state.unlink()
+    assert [trial.task for trial in to_run([Trial("final", final)], store)] == ["candidate", "final"]
+    another = Trial("search", SEARCH | {"m": 6})
+    assert to_run([another], store) == [Trial("learn", LEARN), another]
+
+
 def test_different_trials_have_different_words() -> None:
     tuned = {"search": SEARCH, "place": 0, "finetune": FIT}
     found = [
@@ -463,9 +475,8 @@ def test_the_training_of_candidates_is_estimated_and_an_encoder_s_is_not() -> No
     assert estimate.trainings(Trial("candidate", {"search": SEARCH, "place": 0})) == []
     for task, params in (("learn", LEARN), ("regress", REGRESS), ("sample", SAMPLE), ("search", SEARCH)):
         assert estimate.trainings(Trial(task, params)) == []
-    ((way, epochs),) = estimate.trainings(
-        Trial("final", {"search": SEARCH, "first": 2, "rank": 0, "finetune": {**FIT, "epochs": 7}})
-    )
+    final = {"search": SEARCH, "light": FIT, "first": 2, "rank": 0, "finetune": {**FIT, "epochs": 7}}
+    ((way, epochs),) = estimate.trainings(Trial("final", final))  # the light one is the candidates'
     assert (way.arch, epochs) == ("dice_cnn", 7)
 
 

@@ -212,7 +212,7 @@ def _needs_baseline(p: Regularise | Stop | Profile | Transfer) -> list[Trial]:
     return [] if p.baseline.weights else [Trial("baseline", p.baseline.model_dump(mode="json"))]
 
 
-@task("regularise", version=1, parameters=Regularise, needs=_needs_baseline)
+@task("regularise", version=1, parameters=Regularise, needs=_needs_baseline, leaves=True)
 def regularise(p: Regularise, context: Context) -> dict[str, Any]:
     """Train a baseline on with growing regularisation; nothing is cut."""
     dataset = load_data(p.baseline, context)

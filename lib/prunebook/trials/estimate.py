@@ -127,13 +127,16 @@ def estimate(trials: Iterable[Trial], store: Store | None = None) -> Estimate:
 def trainings(trial: Trial) -> list[tuple[Training, int]]:
     """How, and for how many epochs, a trial trains: one entry for each of its parameters that describes a fit.
 
+    But for those that its class has as `trained_before`: they say how a trial that it needs has trained.
+
     The network and its data are those of the parameter `baseline`, else of the trial's own parameters. Where a trial with a
     baseline names a dataset of its own, it trains on that.
     """
     p = trial.parameters
     network = getattr(p, "baseline", p)
     where = p if hasattr(p, "dataset") else network
-    fits = [value for _, value in p if hasattr(value, "epochs") and hasattr(value, "batch_size")]
+    given = [value for name, value in p if name not in getattr(p, "trained_before", ())]
+    fits = [value for value in given if hasattr(value, "epochs") and hasattr(value, "batch_size")]
     return [(_way(network, where, fit), fit.epochs) for fit in fits]
 
 

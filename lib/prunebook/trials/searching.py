@@ -6,7 +6,7 @@ is made once for many candidates.
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import torch
 from pydantic import Field, field_validator, model_validator
@@ -209,6 +209,8 @@ class Candidate(Parameters):
 class Final(Parameters):
     """One of the k candidates that were best on the validation split after light fine-tuning, trained in full."""
 
+    trained_before: ClassVar = ("light",)  # by the trials that it needs
+
     search: Search
     light: Fit | None = None
     first: int = Field(ge=1, description="so many places of the search were fine-tuned lightly: m")
@@ -282,7 +284,7 @@ def _before_search(p: Search) -> list[Trial]:
     return [*_of(p.baseline), *before]
 
 
-@task("learn", version=1, parameters=Learn, needs=lambda p: _of(p.baseline))
+@task("learn", version=1, parameters=Learn, needs=lambda p: _of(p.baseline), leaves=True)
 def learn(p: Learn, context: Context) -> dict[str, Any]:
     """Train an encoder by contrast; by epoch its loss, and the mean cosine of anchors with positives and negatives."""
     scene = _scene(p.baseline, context)
@@ -331,7 +333,7 @@ def sample(p: Sample, context: Context) -> dict[str, Any]:
     }
 
 
-@task("regress", version=1, parameters=Regress, needs=lambda p: [*_of(p.baseline), _sample_trial(p.sample)])
+@task("regress", version=1, parameters=Regress, needs=lambda p: [*_of(p.baseline), _sample_trial(p.sample)], leaves=True)
 def regress(p: Regress, context: Context) -> dict[str, Any]:
     """Train an encoder and a linear layer to predict validation accuracy."""
     scene = _scene(p.baseline, context)

@@ -162,7 +162,7 @@ class Criterion(Parameters):
         return f"{self.arch}, {self.num_classes} classes, {self.images} images of {self.size} pixels"
 
 
-@task("baseline", version=1, parameters=Baseline)
+@task("baseline", version=1, parameters=Baseline, leaves=True)
 def baseline(p: Baseline, context: Context) -> dict[str, Any]:
     """Train a network, or load given weights; report its accuracy and its cost by every counter."""
     dataset = load_data(p, context)

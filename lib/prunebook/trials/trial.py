@@ -25,7 +25,8 @@ class Task:
 
     `version` is bumped whenever the meaning of the result changes: records of another version are stale from then on.
     `needs` names the trials that have to be done before one with these parameters. What measures times runs `alone`:
-    side by side, trials slow each other down.
+    side by side, trials slow each other down. What `leaves` a file for those that need it, a network, has to run again where
+    there is its record alone.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Task:
     needs: Callable[[Any], "list[Trial]"]
     help: str
     alone: bool = False
+    leaves: bool = False
 
 
 _TASKS: dict[str, Task] = {}  # filled by the decorator below when prunebook.trials.tasks is imported, then constant
@@ -46,11 +48,12 @@ def task(
     parameters: type[Parameters],
     needs: Callable[[Any], "list[Trial]"] = lambda p: [],
     alone: bool = False,
+    leaves: bool = False,
 ) -> Callable[[Callable], Callable]:
     """Decorator that registers a function (parameters, context) -> result as a task."""
 
     def register(function: Callable) -> Callable:
-        _TASKS[name] = Task(name, version, parameters, function, needs, (function.__doc__ or "").strip(), alone)
+        _TASKS[name] = Task(name, version, parameters, function, needs, (function.__doc__ or "").strip(), alone, leaves)
         return function
 
     return register
