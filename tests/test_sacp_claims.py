@@ -156,7 +156,7 @@ def test_light_fine_tuning_is_said():
 @pytest.mark.parametrize(
     ("words", "first", "second"),
     [("The score is better", "infonce", "no edges"), ("Learning by contrast makes the score", "as printed", "untrained"),
-     ("(SACP-1) predicts worse", "infonce, anchor original", "sacp-1")],
+     ("(SACP-1) predicts worse", "infonce (anchor original)", "sacp-1")],
 )  # fmt: skip
 def test_one_score_beats_another_on_the_same_candidates(words, first, second):
     condition = "not fine-tuned: "
@@ -191,7 +191,7 @@ def test_readings_are_one_method_if_they_order_alike():
     words = "either anchor: one method"
     assert verdict(words, **scores_of({"infonce": UP, "as printed": UP})) == "holds here"
     assert verdict(words, **scores_of({"infonce": UP, "as printed": NOISE})) == "does not hold here"
-    mixed = scores_of({"infonce": UP, "as printed": UP, "infonce, anchor original": NOISE})
+    mixed = scores_of({"infonce": UP, "as printed": UP, "infonce (anchor original)": NOISE})
     assert verdict(words, **mixed).startswith("mixed: does not hold here")
     assert verdict(words, **scores_of({"infonce": UP})) == UNTESTED
 
@@ -232,7 +232,9 @@ def test_negatives_are_pushed_away_if_their_cosine_falls():
 TOP, LOW = [84.0, 84.2, 84.1], [80.0, 80.1, 80.3]
 
 
-def beside(first: list[float], second: list[float], other: str = "random, as costly", seed: int = 0, **given: float) -> list:
+def beside(
+    first: list[float], second: list[float], other: str = "random (as costly)", seed: int = 0, **given: float
+) -> list:
     return light("infonce", first, seed, **PAPERS) + light(other, second, seed, **PAPERS, **given)
 
 
@@ -284,7 +286,7 @@ def tops(seeds: int, values: dict[str, float], fr: dict[str, float] | None = Non
 
 @pytest.mark.parametrize(
     ("words", "first", "second"),
-    [("better network than chance", "infonce", "random, as costly"), ("better network than chance", "as printed", "random"),
+    [("better network than chance", "infonce", "random (as costly)"), ("better network than chance", "as printed", "random"),
      ("SACP-1 ends with a worse", "infonce", "sacp-1"), ("finds is better", "infonce", "no edges"),
      ("what the search finds better", "infonce", "untrained")],
 )  # fmt: skip

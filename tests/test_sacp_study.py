@@ -19,7 +19,7 @@ from prunebook.trials.engine import describe
 
 FILE = Path(__file__).parents[1] / "notebooks" / "sacp.yml"
 RUNS = Description.model_validate(yaml.safe_load(FILE.read_text(encoding="utf-8"))).runs
-SOME: dict[str, Any] = {"searches": ["infonce", "random", "random, as costly"], "m": 4, "k": 2, "light": 1, "full": 3}
+SOME: dict[str, Any] = {"searches": ["infonce", "random", "random (as costly)"], "m": 4, "k": 2, "light": 1, "full": 3}
 COMPARED: dict[str, Any] = {"encoders": ["infonce", "untrained", "sacp-1"], "sampled": 10}
 
 
@@ -77,9 +77,9 @@ def test_all_searches_of_a_repetition_are_treated_alike() -> None:
 
 
 def test_random_candidates_cost_what_those_of_the_first_search_by_an_encoder_do() -> None:
-    p = Parameters.check(SOME | {"searches": ["random", "as printed", "random, as costly", "infonce"]})
+    p = Parameters.check(SOME | {"searches": ["random", "as printed", "random (as costly)", "infonce"]})
     searches = dict(zip(p.searches, study.searches(p), strict=True))
-    assert searches["random, as costly"].parameters.like == searches["as printed"].parameters
+    assert searches["random (as costly)"].parameters.like == searches["as printed"].parameters
     assert searches["random"].parameters.like is None
 
 
@@ -107,16 +107,18 @@ def test_encoders_differ_in_what_their_names_say_and_in_nothing_else() -> None:
         ({"tau": "0.3"}, {"tau": 0.3}),
         ({"tau": {"resnet20": "0.5"}}, {"tau": {"resnet20": 0.5}}),
         ({"light_lr": "1e-3"}, {"light_lr": 1e-3}),
+        ({"candidates": "1e6"}, {"candidates": 1_000_000}),
+        ({"candidates": {"resnet20": "5e6"}}, {"candidates": {"resnet20": 5_000_000}}),
         ({"free": "true", "drawing": "False"}, {"free": True, "drawing": False}),
         ({"m": "20", "candidates": "5000"}, {"m": 20, "candidates": 5000}),
-        ({"searches": "random, as costly", "encoders": []}, None),
+        ({"searches": "random (as costly)", "encoders": []}, None),
         ({"searches": "infonce", "shares": 0.4, "tables": "3"}, {"searches": ["infonce"], "shares": [0.4], "tables": [3]}),
         ({"searches": ["random", "random"]}, {"searches": ["random"]}),
     ],
 )
 def test_text_and_single_values_are_understood(given: dict[str, Any], meant: dict[str, Any] | None) -> None:
     if meant is None:
-        with pytest.raises(BadValue, match="one by an encoder beside 'random, as costly'"):
+        with pytest.raises(BadValue, match=r"one by an encoder beside 'random \(as costly\)'"):
             Parameters.check(given)
     else:
         assert Parameters.check(given) == Parameters.check(meant)
@@ -169,7 +171,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"k": 0, "full": 1, "ms": []}, "k is 0, but must be at least 1 where full is given"),
     ({"encoders": ["infonse"]}, "encoder is 'infonse'.*did you mean 'infonce'"),
     ({"searches": ["randm"]}, "search is 'randm'.*did you mean 'random'"),
-    ({"searches": ["random", "random, as costly"]}, "one by an encoder beside 'random, as costly'"),
+    ({"searches": ["random", "random (as costly)"]}, "one by an encoder beside 'random \\(as costly\\)'"),
     ({"sampled": 1}, "sampled is 1, but must be 0, or at least 2"),
     ({"sampled": 0, "encoders": ["infonce"]}, "sampled is 0, but must be at least 2 where encoders are compared"),
     ({"sampled": 5, "shares": [], "free": False}, "shares is .*, but must be at least one, or free be given"),

@@ -276,7 +276,7 @@ def two_searches(seeds: int) -> list:
         one for s in range(seeds)
         for one in (
             *light("infonce", [80.0 + s, 84.0 + s], s), *light("random", [81.0, 79.0], s, fr=60.0),
-            *light("random, as costly", [79.0, 78.0], s), *light("as printed", [70.0, 71.0], s),
+            *light("random (as costly)", [79.0, 78.0], s), *light("as printed", [70.0, 71.0], s),
         )
     ]  # fmt: skip
 
@@ -284,12 +284,12 @@ def two_searches(seeds: int) -> list:
 def test_a_winner_is_compared_with_chance_seed_by_seed():
     rows = made.selections(two_searches(2)).set_index("search")
     assert rows.loc["infonce", "minus random"] == (3.0, 4.0)
-    assert rows.loc["infonce", "minus random, as costly"] == (5.0, 6.0)
+    assert rows.loc["infonce", "minus random (as costly)"] == (5.0, 6.0)
     assert rows.loc["infonce", "mean minus as costly"] == (3.5, 4.5)
     assert rows.loc["infonce", "as costly over"] == "seeds"
     assert rows.loc["infonce", "FR of the winner"] == (50.0, 50.0)
     assert rows.loc["as printed", "minus random"] == (-10.0, -10.0)
-    assert rows.loc["as printed", "minus random, as costly"] == ()  # as costly as the other search
+    assert rows.loc["as printed", "minus random (as costly)"] == ()  # as costly as the other search
     assert rows.loc["random", "minus random"] == ()
     assert rows.loc["random", "FR"] == (60.0, 60.0)
 

@@ -32,7 +32,7 @@ LOOKS: dict[str, dict[str, Any]] = {
     name: {"color": PALETTE[color], "marker": marker}
     for name, color, marker in zip(SEARCHES, (0, 9, 3, 6, 7, 5, 8, 4, 1, 2), "opshX^v*DP", strict=True)
 }
-LEARNT = ("infonce", "as printed", "infonce, anchor original", "as printed, anchor original", "no edges", "shuffled edges")
+LEARNT = ("infonce", "as printed", "infonce (anchor original)", "as printed (anchor original)", "no edges", "shuffled edges")
 SCATTERED = ("infonce", "as printed", "untrained", "sacp-1", "L1 norm kept", "MACs kept")  # of all that may predict
 KINDS = {"encoder": (0, "o"), "simple": (1, "s")}  # of predictors: color, marker
 LINES = ("-", "--", ":", "-.")  # one for each network of a panel

@@ -32,7 +32,12 @@ from prunebook.trials.estimate import facts
 PAPER_NETWORKS = {"vgg16": "VGG-16", "resnet18": "ResNet-18", "resnet56": "ResNet-56"}
 PAPER_OPTIONS: dict[str, dict[str, Any]] = {"vgg16": {"hidden": False}, "resnet18": {}, "resnet56": {"shortcut": "B"}}
 PAPER_DATA = "cifar10"
-READINGS = ("infonce", "infonce, anchor original", "as printed", "as printed, anchor original")  # of the paper's section 3.4
+READINGS = (
+    "infonce",
+    "infonce (anchor original)",
+    "as printed",
+    "as printed (anchor original)",
+)  # of the paper's section 3.4
 SIMPLE = ("MACs kept", "parameters kept", "L1 norm kept", "channels kept", "narrowest entry")  # scores that need no encoder
 MACS, L1 = "MACs kept", "L1 norm kept"
 
@@ -67,7 +72,7 @@ BUILT = (*PLACE, "search", "place", *COST, "val recalibrated", "test recalibrate
          "light epochs", "before", "drop")  # fmt: skip
 FINISHED = (*PLACE, "search", "m", "rank", "place", *COST, "val", "test", "light epochs", "epochs", "before", "drop")
 SELECTIONS = ("network", "search", "m", "FR", "mean of m", "best of m by validation", "best of m by test", "k",
-              "winner by validation", "winner by test", "FR of the winner", "minus random", "minus random, as costly",
+              "winner by validation", "winner by test", "FR of the winner", "minus random", "minus random (as costly)",
               "mean minus as costly", "as costly over")  # fmt: skip
 BEST_OF = (*PLACE, "search", "stage", "m", "k", "chosen by", "test")
 RATIOS = (*PLACE, "search", "place", "entry", "ratio", "score")

@@ -13,16 +13,16 @@ from prunebook.trials import Trial
 
 ENCODERS: dict[str, dict[str, Any]] = {  # what a score can come from, as parameters of the task that trains it
     "infonce": {},
-    "infonce, anchor original": {"anchor": "original"},
+    "infonce (anchor original)": {"anchor": "original"},
     "as printed": {"loss": "as-printed"},
-    "as printed, anchor original": {"loss": "as-printed", "anchor": "original"},
+    "as printed (anchor original)": {"loss": "as-printed", "anchor": "original"},
     "untrained": {"epochs": 0},
     "no edges": {"edges": "none"},
     "shuffled edges": {"edges": "shuffled"},
     "sacp-1": {},  # learns accuracies instead of contrasts: the paper's ablation
 }
 RANDOM = "random"
-AS_COSTLY = "random, as costly"
+AS_COSTLY = "random (as costly)"
 SEARCHES = (*ENCODERS, RANDOM, AS_COSTLY)
 SUPERVISED = "sacp-1"
 PAPER = {  # section 4: tau, configurations N, candidates n, m and k, by our names of its networks
@@ -111,6 +111,12 @@ class Parameters(NetworkParameters):
     def _is_enough(cls, value: int) -> int:
         require(value == 0 or value >= 100, "chance", value, "0, or at least 100 for quantiles of their cost")
         return value
+
+    @field_validator("configurations", "candidates", "m", mode="before")
+    @classmethod
+    def _in_short(cls, value: Any) -> Any:
+        """1e6 is a million, which YAML takes for text."""
+        return {arch: _whole(one) for arch, one in value.items()} if isinstance(value, dict) else _whole(value)
 
     @field_validator("configurations", "candidates", "m")
     @classmethod
@@ -270,10 +276,11 @@ def samples(p: Parameters) -> list[Trial]:
 
 
 def regressions(p: Parameters) -> list[Trial]:
-    """SACP-1's encoders."""
+    """SACP-1's encoders, each behind the candidates that it learns from."""
     if SUPERVISED not in (*p.encoders, *p.searches):
         return []
-    return [Trial("regress", encoder(p, case, SUPERVISED)) for case in cases(p)]
+    encoders = [encoder(p, case, SUPERVISED) for case in cases(p)]
+    return [trial for one in encoders for trial in (Trial("sample", one["sample"]), Trial("regress", one))]
 
 
 def scores(p: Parameters) -> list[Trial]:
@@ -392,6 +399,14 @@ def _differences_of(p: Parameters, arch: str) -> list[str]:
     if p.full and p.k != PAPER[arch]["k"]:
         found.append(f"{arch}: {p.k} networks trained in full; the paper: {PAPER[arch]['k']}.")
     return found
+
+
+def _whole(value: Any) -> Any:
+    """A number such as 1e6, or its text, as a whole number; anything else as it is."""
+    try:
+        return int(float(value)) if not isinstance(value, bool) and float(value).is_integer() else value
+    except (TypeError, ValueError, OverflowError):
+        return value
 
 
 def _values(value: Any) -> list[Any]:
