@@ -85,7 +85,7 @@ def test_random_candidates_cost_what_those_of_the_first_search_by_an_encoder_do(
 
 def test_what_sacp_1_learns_from_is_not_what_it_is_judged_by() -> None:
     p = Parameters.check(COMPARED | {"sampled": 40, "supervised": 40, "free": True})
-    (regression,) = study.regressions(p)
+    _, regression = study.regressions(p)
     learnt = regression.parameters.sample
     judged = [trial.parameters for trial in study.samples(p)]
     assert learnt.seed not in {sample.seed for sample in judged}
