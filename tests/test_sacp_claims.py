@@ -7,7 +7,7 @@ from sacp_records import ENTRIES, baseline, chance, final, finals, learnt, light
 
 from prunebook.errors import BadValue
 from prunebook.report import kcore_tables, sacp_claims, sacp_evidence
-from prunebook.report.kcore_claims import Network, Said
+from prunebook.report.kcore_claims import Network, Said, judged
 from prunebook.studies import sacp as study
 from prunebook.trials import Record
 
@@ -17,7 +17,8 @@ UNTESTED = "cannot be tested with this run's records"
 
 def claim(words: str, **records: list[Record]) -> pd.Series:
     (found,) = (claim for claim in sacp_claims.CLAIMS if words in claim.claim)
-    return pd.Series(sacp_claims.judged(found, sacp_evidence.Frames.of(sacp_evidence.Records(**records))))
+    frames = sacp_evidence.Frames.of(sacp_evidence.Records(**records))
+    return pd.Series(judged(found, frames, sacp_claims.conditions))
 
 
 def verdict(words: str, **records: list[Record]) -> str:

@@ -5,15 +5,15 @@ means.
 """
 
 import html
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
 from prunebook.errors import choose
 from prunebook.report import sacp_evidence as by
 from prunebook.report import tables
-from prunebook.report.kcore_claims import Case, Network, Said, combined, told
+from prunebook.report.kcore_claims import Claim, Network, Said, judged
 from prunebook.report.sacp_evidence import Frames, Records
 from prunebook.report.sacp_tables import PAPER_DATA, PAPER_NETWORKS, RESAMPLES, SAME_FR
 from prunebook.trials import Record
@@ -58,16 +58,9 @@ def claims(**records: Sequence[Record]) -> pd.DataFrame:
     for name in records:
         choose("records", name, Records._fields)
     frames = Frames.of(Records(**records))
-    found = pd.DataFrame([judged(claim, frames) for claim in CLAIMS])
+    found = pd.DataFrame([judged(claim, frames, conditions) for claim in CLAIMS])
     found.attrs["repetitions"] = over_what(frames)
     return found
-
-
-def judged(claim: "Claim", frames: Frames) -> dict[str, str]:
-    """The row of one claim."""
-    cases = claim.test(frames)
-    row = {"place": claim.place, "claim": claim.claim, "tested by": claim.tested}
-    return row | {"here": told(cases), "verdict": combined(cases, claim.said, conditions)}
 
 
 def shown_claims(frame: pd.DataFrame) -> Any:
@@ -116,16 +109,6 @@ def conditions(said: Said, on: frozenset[Network], trained: int) -> str:
         "not trained in full": bool(on) and by.RECALIBRATED < trained < said.epochs,
     }
     return ", ".join(word for word, applies in words.items() if applies)
-
-
-class Claim(NamedTuple):
-    """A claim in our words, its place in the paper, by what it is tested, what it is about, and the test itself."""
-
-    place: str
-    claim: str
-    tested: str
-    said: Said
-    test: Callable[[Frames], list[Case]]
 
 
 NOWHERE = Said()  # for claims that the paper's text decides, or that no part of the study tests
