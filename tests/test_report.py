@@ -1,10 +1,13 @@
 import math
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from kcore_records import baseline, pruned
+from sacp_records import chance
 from scipy import stats
 
 from prunebook.errors import BadValue
@@ -26,6 +29,16 @@ def test_one_value_has_no_interval_and_none_is_refused():
     assert str(tables.interval([3.0])) == "3.00"
     with pytest.raises(BadValue):
         tables.interval([])
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(8, "1, 8 seconds in all"), (5400, "1, 1.50 hours in all")])
+def test_a_run_that_trains_nothing_says_so_and_how_long_it_took(seconds: float, words: str) -> None:
+    counted = chance("vgg16", [80.0, 90.0], [80.0, 90.0])
+    provenance = {**counted.provenance, "finished": "2026-11-21T10:00:00"}
+    counted = replace(counted, times={"total": seconds}, provenance=provenance)
+    page = tables.setup(SimpleNamespace(repeated="nothing"), [counted]).to_html()
+    assert "none: no network is trained" in page
+    assert words in page
 
 
 def frame() -> pd.DataFrame:

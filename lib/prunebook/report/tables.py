@@ -197,11 +197,12 @@ def setup(p: Any, records: Sequence[Record]) -> Any:
     records = list({(record.task, record.key): record for record in records}.values())  # parts of a run share some
     data = {record.params["dataset"]: record.result["data"] for record in records if record.task == "baseline"}
     machines = {_machine(record) for record in records}
-    hours = math.fsum(record.times["total"] for record in records) / 3600
+    seconds = math.fsum(record.times["total"] for record in records)
+    length = f"{seconds / 3600:.2f} hours" if seconds >= 360 else f"{seconds:.0f} seconds"
     days = sorted(_day(record) for record in records)
     facts = {
-        "data": "; ".join(_described(name, facts) for name, facts in data.items()),
-        "trials": f"{len(records)}, {hours:.2f} hours in all",
+        "data": "; ".join(_described(name, facts) for name, facts in data.items()) or "none: no network is trained",
+        "trials": f"{len(records)}, {length} in all",
         "machine": "; ".join(sorted(machines)),
         "made": f"{days[0]} to {days[-1]}" if days else "—",
         "repeated": p.repeated,
