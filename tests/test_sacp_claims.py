@@ -97,10 +97,10 @@ def test_a_printed_cost_follows_from_tau_if_chance_has_it_too(fr, found):
 def test_tau_controls_what_goes_if_nearly_all_candidates_lie_at_it():
     near, far = light("infonce", [80.0] * 19, removed=0.71, **PAPERS), light("infonce", [80.0] * 20, removed=0.8, **PAPERS)
     one_off = [*near, far[-1]]
-    assert verdict("tau controls", light=near) == "holds here"
-    assert verdict("tau controls", light=one_off) == "holds here"
-    assert verdict("tau controls", light=far) == "does not hold here"
-    row = claim("tau controls", light=far + light("random", [80.0], removed=0.75, **PAPERS))
+    assert verdict("what tau asks for", light=near) == "holds here"
+    assert verdict("what tau asks for", light=one_off) == "holds here"
+    assert verdict("what tau asks for", light=far) == "does not hold here"
+    row = claim("what tau asks for", light=far + light("random", [80.0], removed=0.75, **PAPERS))
     assert "10.0 above tau in the mean, chance 5.0, 0 % of 20 within 2" in row.here
 
 
@@ -340,7 +340,7 @@ def test_a_larger_m_helps_if_its_winner_is_better():
 
 
 def test_a_score_saturates_the_gain_if_chance_gains_more():
-    words = "ends soon because"
+    words = "brings less to SACP"
     assert verdict(words, **grown({"infonce": 0.1, "random": 1.0})) == "holds here"
     assert verdict(words, **grown({"infonce": 1.0, "random": 0.1})) == "the opposite holds here"
     assert verdict(words, **grown({"infonce": 1.0, "random": 1.0})) == "no difference found"

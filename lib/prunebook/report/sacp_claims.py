@@ -121,7 +121,7 @@ OVER = "the interval is over candidates"
 CLAIMS = [Claim(*claim) for claim in (
     ("Abstract, Table 3", "The search compresses especially far.", "where the printed FR and PR lie among random candidates "
      f"that meet the paper's tau; holds if above {by.CHANCE[1]:g} % of them", NOWHERE, by.costs_little),
-    ("Sections 1, 3.3", "The threshold tau controls how much is removed.", "channels that the search's candidates remove; "
+    ("Sections 1, 3.3", "What the search removes is what tau asks for.", "channels that the search's candidates remove; "
      f"holds if {100 * by.MOST:g} % of them are within {by.EDGE:g} points of tau", METHOD, by.at_tau),
     ("Sections 3.4, 3.5", "A higher score means a better pruned network.", "rank correlation of score and accuracy over "
      f"random candidates; {OVER}", RESULT, by.predicts),
@@ -129,7 +129,7 @@ CLAIMS = [Claim(*claim) for claim in (
      f"that are kept; {OVER}", RESULT, by.predicts_beyond_cost),
     ("Abstract, section 1", "The score knows more than a criterion of weights.", "rho of the score minus that of the L1 "
      f"norm that is kept; {OVER}", RESULT, by.beats_l1),
-    ("Sections 3.2, 3.4", "The embedding holds more of the structure than one simple number.", "rank correlation of the "
+    ("Sections 3.2, 3.4", "The score is not just one simple number. (We add this one.)", "rank correlation of the "
      f"score with costs, L1 norm, R(r) and the most pruned entry, the nearest of them; holds if below {by.OWN:g}", METHOD,
      by.more_than_a_number),
     ("Abstract, section 3.2", "The score is better for the network's topology.", "rho of an encoder with the network's "
@@ -145,8 +145,8 @@ CLAIMS = [Claim(*claim) for claim in (
      by.parts_them),
     ("Section 3.4, Eq. 6 to 8", "Negatives are pushed away.", "their cosine in the last epoch against the first; holds if "
      f"lower by more than {by.APART:g} for every seed", METHOD, by.pushes_away),
-    ("Section 3.4", "Eq. 6 to 8 as printed or InfoNCE, either anchor: one method.", "rank correlation of their scores; "
-     f"holds if above {by.OWN:g}", METHOD, by.one_reading),
+    ("Section 3.4", "Eq. 6 to 8 as printed or InfoNCE, either anchor: one method. (We add this one.)",
+     f"rank correlation of their scores; holds if above {by.OWN:g}", METHOD, by.one_reading),
     ("Section 3.4", "Positives keep what matters, negatives break connections.", "would take the accuracies of random masks",
      NOWHERE, by.untested),
     ("Abstract", "The importance of each channel is learnt. (The score is one number for a candidate; its channels are "
@@ -159,16 +159,17 @@ CLAIMS = [Claim(*claim) for claim in (
      "random search.)", "winner minus winner of a random search, at any and at equal cost", RESULT, by.wins),
     ("Section 3.5", "Light fine-tuning tells which candidates end best.", "rank correlation with accuracy after full "
      f"training, among those it picked; {OVER}", RESULT, by.light_tells),
-    ("Sections 3.5, 4.2", "Choosing the winner on the test set does no harm.", "reported accuracy chosen so, minus that "
-     f"chosen on the validation split; holds if within {by.NEGLIGIBLE:g} points", RESULT, by.choosing_on_test),
-    ("Section 4.3", "Millions of candidates have to be scored.", "would take searches of several sizes", NOWHERE,
-     by.untested),
+    ("Sections 3.5, 4.2", "Choosing the winner on the test set does no harm. (We add this one.)",
+     f"reported accuracy chosen so, minus that chosen on the validation split; holds if within {by.NEGLIGIBLE:g} points",
+     RESULT, by.choosing_on_test),
+    ("Section 4.3", "Millions of candidates have to be scored. (We add this one.)",
+     "would take searches of several sizes", NOWHERE, by.untested),
     ("Section 4.5, Figure 2", "A larger k gives a better network. (Chosen on the test set, it cannot be worse.)", "winner "
      "of k by validation minus that of k = 1", ABLATION, by.larger_k),
     ("Section 4.5, Figure 2", "A larger m gives a better network.", "winner by validation at the largest m minus that at "
      "the smallest", ABLATION, by.larger_m),
-    ("Section 4.5", "The gain of a larger m ends soon because the score is good.", "what a larger m brings to a random "
-     "search, minus what it brings to SACP", ABLATION, by.saturates_by_score),
+    ("Section 4.5", "A larger m brings less to SACP than to chance, its score being good already.",
+     "what a larger m brings to a random search, minus what it brings to SACP", ABLATION, by.saturates_by_score),
     ("Section 4.4, Table 4", "Learning accuracies instead (SACP-1) predicts worse.", "rho of SACP's score minus that of "
      f"SACP-1's, over candidates that it has not learnt from; {OVER}", ABLATION, by.beats_regression),
     ("Section 4.4, Table 4", "SACP-1 ends with a worse network. (In the paper at FR 91.49 against 84.99.)", "winner minus "
