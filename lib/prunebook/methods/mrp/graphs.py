@@ -1,0 +1,186 @@
+"""How alike the filters of a layer are, and the graph that joins the likest. The abstract names no graph: all here is ours."""
+
+import copy
+import math
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from prunebook import features, phash
+from prunebook.errors import choose, require
+from prunebook.methods import dice
+
+MEASURES = ("maps", "weights", "phash", "dice")
+SPARSIFIERS = ("quantile", "knn")
+
+_FROM_IMAGES = ("maps", "phash")
+_GRID = 2.0**40  # numbers are rounded to 1/_GRID
+
+
+def similarities(
+    model: nn.Module, images: Tensor | None, layers: Iterable[str], measure: str = "maps", mode: str = "eval"
+) -> dict[str, Tensor]:
+    """How alike each two filters of a layer are, in [0, 1].
+
+    Parameters
+    ----------
+    model : nn.Module
+        Left as it was. A copy in float64 makes the feature maps, so that likeness does not hang on the order in which a
+        machine sums.
+    images : Tensor (m, c, h, w)
+        Normalised as in training. Not looked at for measures of weights.
+    layers : names of convolutions
+    measure : {"maps", "weights", "phash", "dice"}
+        "maps": absolute cosine of two filters' feature maps. These are the convolution's raw output, before batch norm and
+        activation, as everywhere in this package, at all places of all images in one vector (n, m h w), without a mean
+        over places. "weights": absolute cosine of the weights. "phash": `prunebook.phash.similarity` of the feature maps.
+        "dice": `methods.dice.similarity` of the weights.
+    mode : {"eval", "train"}
+        Of the network while it makes the feature maps.
+
+    Returns
+    -------
+    dict of layer name -> Tensor (n, n), float64, on the CPU
+        In the order of `layers`. Symmetric, 1 on the diagonal. A filter of zeros has cosine 0 with any other; hashes and
+        the Dice index take its constant map, its constant weights, as they take any.
+
+    Raises
+    ------
+    BadValue
+        An unknown measure, mode or layer; images, weights or feature maps with NaN or infinity.
+    """
+    choose("measure", measure, MEASURES)
+    choose("mode", mode, ("eval", "train"))
+    convolutions = features.convolutions(model)
+    names = [choose("layer", name, convolutions) for name in layers]
+    if not names:
+        return {}
+    if measure in _FROM_IMAGES:
+        return _from_images(model, images, names, _cosine_of_maps if measure == "maps" else _likeness_of_hashes, mode)
+    compare = _absolute_cosine if measure == "weights" else dice.similarity
+    weights = {name: convolutions[name].weight.detach() for name in names}
+    for name, weight in weights.items():
+        _require_finite(weight, f"the weight of layer {name!r}")
+    return {name: compare(weight.double()).cpu() for name, weight in weights.items()}
+
+
+def filter_graph(similarity: Tensor, sparsify: str = "quantile", quantile: float = 0.9, neighbours: int = 5) -> np.ndarray:
+    """The weights of the edges between the filters of one layer: the likeness of two filters, 0 where no edge joins them.
+
+    Parameters
+    ----------
+    similarity : Tensor (n, n)
+        Symmetric, in [0, 1]; the diagonal is not looked at. It is rounded to multiples of 2^-40: likenesses that differ by
+        less differ by rounding alone, and sums of weights on this grid are exact in any order.
+    sparsify : {"quantile", "knn"}
+        "quantile": an edge where the likeness is at least that quantile of the layer's pairs, and above 0. Then the number
+        of edges hangs on the layer's width alone, and grows as its square. "knn": an edge where one filter is among the
+        other's likest, and their likeness is above 0; of equally like ones, the lower number.
+    quantile : float in [0, 1]
+        Linear in between; 0 joins all pairs that are at all alike.
+    neighbours : int, at least 1
+        For "knn".
+
+    Returns
+    -------
+    numpy array (n, n), float64
+        Symmetric, 0 on the diagonal.
+
+    Raises
+    ------
+    BadValue
+        A parameter out of its range, or a similarity that is not square, symmetric and in [0, 1].
+    """
+    check_sparsifier(sparsify, quantile, neighbours)
+    alike = _matrix(similarity)
+    joined = _by_quantile(alike, quantile) if sparsify == "quantile" else _by_neighbours(alike, neighbours)
+    return np.where(joined & (alike > 0), alike, 0.0)
+
+
+def check_sparsifier(sparsify: str, quantile: float, neighbours: int) -> None:
+    """Raise BadValue unless these are parameters of `filter_graph`."""
+    choose("sparsify", sparsify, SPARSIFIERS)
+    number = isinstance(quantile, int | float) and not isinstance(quantile, bool)
+    require(number and 0 <= quantile <= 1, "quantile", quantile, "a number from 0 to 1")
+    whole = isinstance(neighbours, int) and not isinstance(neighbours, bool)
+    require(whole and neighbours >= 1, "neighbours", neighbours, "a whole number of at least 1")
+
+
+def on_grid(values: np.ndarray) -> np.ndarray:
+    """`values` rounded to multiples of 2^-40."""
+    return np.rint(values * _GRID) / _GRID
+
+
+def _from_images(
+    model: nn.Module, images: Tensor | None, names: list[str], compare: Callable[[Tensor], Tensor], mode: str
+) -> dict[str, Tensor]:
+    require(isinstance(images, Tensor), "images", type(images).__name__, "a Tensor (m, c, h, w)")
+    assert images is not None
+    _require_finite(images, "images")
+
+    def see(name: str, maps: Tensor) -> Tensor:
+        _require_finite(maps, f"the feature maps of layer {name!r}")
+        return compare(maps.detach()).cpu()
+
+    found = features.visit(copy.deepcopy(model).double(), images.double(), see, names, mode)
+    return {name: found[name] for name in names}
+
+
+def _cosine_of_maps(maps: Tensor) -> Tensor:
+    return _absolute_cosine(maps.transpose(0, 1))
+
+
+def _likeness_of_hashes(maps: Tensor) -> Tensor:
+    return phash.similarity(phash.hashes(maps))
+
+
+def _absolute_cosine(values: Tensor) -> Tensor:
+    """(n, ...) float64 -> (n, n)."""
+    rows = values.flatten(1)
+    lengths = rows.norm(dim=1, keepdim=True)
+    rows = rows / torch.where(lengths > 0, lengths, 1)
+    upper = (rows @ rows.T).abs_().clamp_(max=1).triu_(1)  # a product of matrices is not symmetric to the bit
+    return (upper + upper.T).fill_diagonal_(1)
+
+
+def _by_quantile(alike: np.ndarray, quantile: float) -> np.ndarray:
+    """(n, n) bool: at least the quantile of the pairs.
+
+    A threshold between two neighbouring values lets the same pairs through as the upper of them, which needs no arithmetic.
+    """
+    pairs = alike[np.triu_indices(len(alike), 1)]
+    if len(pairs) == 0:
+        return np.zeros_like(alike, dtype=bool)
+    place = math.ceil(round(quantile * (len(pairs) - 1), 9))
+    joined = alike >= np.partition(pairs, place)[place]
+    np.fill_diagonal(joined, False)
+    return joined
+
+
+def _by_neighbours(alike: np.ndarray, neighbours: int) -> np.ndarray:
+    """(n, n) bool: either is among the other's likest."""
+    n = len(alike)
+    others = alike.copy()
+    np.fill_diagonal(others, -1)  # below all, so that a filter is its own likest only where there are no others
+    likest = np.argsort(-others, axis=1, kind="stable")[:, : min(neighbours, n - 1)]
+    joined = np.zeros((n, n), dtype=bool)
+    np.put_along_axis(joined, likest, True, axis=1)
+    return joined | joined.T
+
+
+def _matrix(similarity: Tensor) -> np.ndarray:
+    """(n, n) float64 on the grid, checked."""
+    square = similarity.dim() == 2 and similarity.shape[0] == similarity.shape[1] > 0
+    require(square, "similarity.shape", tuple(similarity.shape), "(n, n), n at least 1")
+    values = on_grid(similarity.detach().cpu().to(torch.float64).numpy())
+    require(bool(np.isfinite(values).all()), "similarity", "a matrix with NaN or infinity", "finite numbers only")
+    require(bool((values == values.T).all()), "similarity", "a matrix unlike its transpose", "symmetric")
+    bounded = bool(((values >= 0) & (values <= 1)).all())
+    require(bounded, "similarity", f"between {values.min():.6g} and {values.max():.6g}", "in [0, 1]")
+    return values
+
+
+def _require_finite(values: Tensor, name: str) -> None:
+    require(bool(torch.isfinite(values).all()), name, "a tensor with NaN or infinity", "finite numbers only")
