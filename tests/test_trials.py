@@ -13,10 +13,10 @@ import torch
 from pydantic import Field
 
 from prunebook import models, trials, weights
-from prunebook.errors import BadValue
+from prunebook.errors import BadValue, MissingData
 from prunebook.trials import DamagedRecord, MissingRecords, Store, Trial
 from prunebook.trials import trial as trial_module
-from prunebook.trials.engine import Context, parse_budget
+from prunebook.trials.engine import Context, parse_budget, to_run
 from prunebook.trials.trial import Parameters, task
 
 
@@ -287,6 +287,54 @@ def test_a_baseline_starts_from_all_that_fits_of_a_file_and_its_record_says_how_
     assert state.keys() == pretrained.keys()
     assert {name for name in state if not torch.equal(state[name], pretrained[name])} == HEAD
     assert state["linear.weight"].shape == (10, 8)
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Path:
+    """A project's folder, from which a network is published and to which a clone has no other files."""
+    monkeypatch.setenv("PRUNEBOOK_HOME", str(tmp_path / "project"))
+    monkeypatch.setenv("PRUNEBOOK_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "project"
+
+
+def test_a_published_network_spares_a_clone_the_training(store, project, tmp_path, monkeypatch):
+    trial = Trial("baseline", TRANSFER)
+    run([trial], store)
+    state = trained(trial, store)
+    store.publish(trial)
+    path = trials.publish_network(trial, store)
+    assert path.parent == project / "data" / "networks" / "baseline"
+    monkeypatch.setenv("PRUNEBOOK_CACHE", str(tmp_path / "clone"))
+    clone = Store(tmp_path / "clone" / "records", store.published)
+    profile = Trial("profile", {"baseline": TRANSFER, "images": 10})
+    assert to_run([profile], clone) == [profile]
+    run([profile], clone)
+    assert not Context("cpu", clone).checkpoint(trial).exists()
+    copied = weights.load(Context("cpu", clone).network(trial)).state_dict()
+    assert all(torch.equal(copied[name], state[name]) for name in state)
+
+
+def test_a_network_trained_again_counts_before_the_published_one(store, project):
+    trial = Trial("baseline", TRANSFER)
+    run([trial], store)
+    context = Context("cpu", store)
+    trials.publish_network(trial, store)
+    assert context.network(trial) == context.checkpoint(trial)
+    context.checkpoint(trial).unlink()
+    assert context.network(trial) == context.published_network(trial)
+    assert trials.publish_network(trial, store) == context.published_network(trial)
+
+
+def test_no_damaged_or_missing_network_is_published(store, project):
+    trial = Trial("baseline", TRANSFER)
+    with pytest.raises(MissingData, match="is not there"):
+        trials.publish_network(trial, store)
+    run([trial], store)
+    path = Context("cpu", store).checkpoint(trial)
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    with pytest.raises(BadValue, match="damaged"):
+        trials.publish_network(trial, store)
+    assert not Context("cpu", store).published_network(trial).exists()
 
 
 def test_a_baseline_without_other_weights_says_nothing_of_a_file(store, pretrained):

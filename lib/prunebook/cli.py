@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     publish = commands.add_parser("publish", help="copy a run's records to data/results, to be committed")
     publish.add_argument("notebook")
     publish.add_argument("run")
+    publish.add_argument("--networks", action="store_true", help="and the networks that it trained, to data/networks")
     publish.set_defaults(command=_publish)
 
     fetch = commands.add_parser("data", help="download a dataset, with checksums")
@@ -206,9 +207,12 @@ def _publish(options: argparse.Namespace) -> int:
     gone = trials.missing(wanted, store)
     if gone:
         raise BadValue(f"{len(gone)} of {len(wanted)} records of {options.notebook} {options.run} are not done yet")
+    trained = [t for t in wanted if t.task == "baseline" and t.parameters.fit] if options.networks else []
+    copies = [trials.publish_network(trial, store) for trial in trained]  # first, because one may be missing
     for trial in wanted:
         store.publish(trial)
-    print(f"{len(wanted)} records in {store.published}")
+    networks = f", {len(copies)} networks in {paths.networks()}" if copies else ""
+    print(f"{len(wanted)} records in {store.published}{networks}")
     return 0
 
 

@@ -33,3 +33,8 @@ def cache() -> Path:
 def results() -> Path:
     """Folder of the published records, committed."""
     return project() / "data" / "results"
+
+
+def networks() -> Path:
+    """Folder of the published networks that were trained here, committed."""
+    return project() / "data" / "networks"

@@ -4,8 +4,10 @@ import hashlib
 import json
 import pickle
 import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +159,17 @@ def load(path: str | Path) -> nn.Module:
         model = PruningPlan.from_json(plan).apply(model, torch.zeros(1, spec["in_channels"], 32, 32))
     load_into(model, path)
     return model
+
+
+def copy(source: str | Path, target: str | Path) -> Path:
+    """Copy a checkpoint and its description, once `load` has found it whole. Raises what `load` does."""
+    source, target = Path(source), Path(target)
+    if source.resolve() == target.resolve():
+        return target
+    load(source)
+    for file, place in ((source, target), (_sidecar(source), _sidecar(target))):
+        files.write(place, partial(shutil.copyfile, file))
+    return target
 
 
 def _hash_in(name: str) -> str | None:

@@ -3,7 +3,7 @@
 from prunebook.trials import comparisons as _comparisons  # noqa: F401  importing these registers the tasks
 from prunebook.trials import searching as _searching  # noqa: F401
 from prunebook.trials import tasks as _tasks  # noqa: F401
-from prunebook.trials.engine import MissingRecords, Results, compute, describe, missing, run
+from prunebook.trials.engine import MissingRecords, Results, compute, describe, missing, publish_network, run
 from prunebook.trials.store import DamagedRecord, Record, Store, is_stale
 from prunebook.trials.trial import Task, Trial, tasks
 
@@ -19,6 +19,7 @@ __all__ = [
     "describe",
     "is_stale",
     "missing",
+    "publish_network",
     "run",
     "tasks",
 ]

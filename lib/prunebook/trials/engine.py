@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from tqdm import tqdm
 
-from prunebook import distributed, paths
+from prunebook import distributed, paths, weights
 from prunebook.errors import BadValue, choose, require
 from prunebook.trials import provenance
 from prunebook.trials.store import DamagedRecord, Record, Store
@@ -56,7 +56,20 @@ class Context:
 
     def checkpoint(self, trial: Trial) -> Path:
         """Where the network that `trial` trained is kept, on this machine."""
-        return paths.cache() / "checkpoints" / trial.task / f"{trial.key}.safetensors"
+        return paths.cache() / "checkpoints" / _file_of(trial)
+
+    def network(self, trial: Trial) -> Path:
+        """The network that `trial` trained: this machine's, else the published one."""
+        found, published = self.checkpoint(trial), self.published_network(trial)
+        return published if published.is_file() and not found.is_file() else found
+
+    def published_network(self, trial: Trial) -> Path:
+        """Where the network that `trial` trained is, or would be, published."""
+        return paths.networks() / _file_of(trial)
+
+
+def _file_of(trial: Trial) -> Path:
+    return Path(trial.task) / f"{trial.key}.safetensors"
 
 
 class Results(list[Record]):
@@ -200,8 +213,14 @@ def to_run(trials: Iterable[Trial], store: Store, force: bool = False) -> list[T
 
 
 def _usable(needed: Trial, store: Store) -> bool:
-    """Whether what `needed` left on disk for other trials is there: a published record comes without its network."""
-    return not needed.definition.leaves or Context("cpu", store).checkpoint(needed).is_file()
+    """Whether what `needed` left on disk for other trials is there: a published record may come without its network."""
+    return not needed.definition.leaves or Context("cpu", store).network(needed).is_file()
+
+
+def publish_network(trial: Trial, store: Store) -> Path:
+    """Copy the network that `trial` trained to the published ones. Raises BadValue or MissingData where none is there."""
+    context = Context("cpu", store)
+    return weights.copy(context.network(trial), context.published_network(trial))
 
 
 def _check_workers(workers: int) -> None:

@@ -331,7 +331,7 @@ def normalisation(p: Baseline, dataset: data.Dataset) -> tuple[tuple[float, ...]
 def load_network(p: Baseline, dataset: data.Dataset, context: Context) -> nn.Module:
     """The baseline's network on the context's device: from the given weights, or as its own trial trained it."""
     if p.weights is None:
-        return weights.load(context.checkpoint(Trial("baseline", p.model_dump(mode="json")))).to(context.device)
+        return weights.load(context.network(Trial("baseline", p.model_dump(mode="json")))).to(context.device)
     model = models.build(p.arch, dataset.num_classes, dataset.in_channels, **p.options)
     weights.load_into(model, weights.find(p.weights))
     return model.to(context.device)
