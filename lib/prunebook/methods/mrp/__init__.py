@@ -7,31 +7,37 @@ Only the abstract is public. It is the paper's that
 * at each iteration every layer's redundancy is calculated anew, and the most replaceable filters of the most redundant layer
   go, until a target compression is reached (Structural Redundancy Pruning, SRP).
 
-Everything else is ours: what a filter graph is (`graphs`), which algorithm finds communities (`communities`), what redundancy
-and replaceable mean in numbers (`redundancy`), how many filters go in an iteration, and which layers take part (`plan`). Each
-of these choices is a parameter, so that others can be tried.
+Everything else is ours: what a filter graph is (`graphs`), which algorithm finds communities (`communities`), what
+redundancy and replaceable mean in numbers (`redundancy`), how many filters go in an iteration, and which layers take part
+(`plan`). Each of these choices is a parameter, so that others can be tried.
 
 References
 ----------
-.. [1] Gao, Wang, Jing: Maximum redundancy pruning for network compression, Computer Vision and Image Understanding 259, 2025,
-       104404, the abstract.
+.. [1] Gao, Wang, Jing: Maximum redundancy pruning for network compression, Computer Vision and Image Understanding 259,
+       2025, 104404, the abstract.
 """
 
 from prunebook.methods.mrp.communities import DETECTORS, communities, modularity
 from prunebook.methods.mrp.graphs import MEASURES, SPARSIFIERS, filter_graph, similarities
+from prunebook.methods.mrp.plan import COUNTERS, LAYERS, SCOPES, plan, replay
 from prunebook.methods.mrp.redundancy import REDUNDANCIES, RULES, norms, redundancy, replaceable
 
 __all__ = [
+    "COUNTERS",
     "DETECTORS",
+    "LAYERS",
     "MEASURES",
     "REDUNDANCIES",
     "RULES",
+    "SCOPES",
     "SPARSIFIERS",
     "communities",
     "filter_graph",
     "modularity",
     "norms",
+    "plan",
     "redundancy",
     "replaceable",
+    "replay",
     "similarities",
 ]

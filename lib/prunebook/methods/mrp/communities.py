@@ -149,7 +149,7 @@ def _leidenalg():  # type: ignore[no-untyped-def]
         import leidenalg
     except ImportError:
         raise BadValue(
-            "detector 'leiden' needs the packages leidenalg and igraph: pip install 'prunebook[leiden]'"
+            "detector 'leiden' needs the package leidenalg, which is not installed: pip install leidenalg"
         ) from None
     return igraph, leidenalg
 

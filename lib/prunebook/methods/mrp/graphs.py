@@ -1,4 +1,4 @@
-"""How alike the filters of a layer are, and the graph that joins the likest. The abstract names no graph: all here is ours."""
+"""How alike the filters of a layer are, and the graph that joins the likest. The abstract names no graph: all is ours."""
 
 import copy
 import math
@@ -13,9 +13,9 @@ from prunebook.errors import choose, require
 from prunebook.methods import dice
 
 MEASURES = ("maps", "weights", "phash", "dice")
+FROM_IMAGES = ("maps", "phash")  # the measures that look at images
 SPARSIFIERS = ("quantile", "knn")
 
-_FROM_IMAGES = ("maps", "phash")
 _GRID = 2.0**40  # numbers are rounded to 1/_GRID
 
 
@@ -51,13 +51,12 @@ def similarities(
     BadValue
         An unknown measure, mode or layer; images, weights or feature maps with NaN or infinity.
     """
-    choose("measure", measure, MEASURES)
-    choose("mode", mode, ("eval", "train"))
+    check_likeness(measure, mode)
     convolutions = features.convolutions(model)
     names = [choose("layer", name, convolutions) for name in layers]
     if not names:
         return {}
-    if measure in _FROM_IMAGES:
+    if measure in FROM_IMAGES:
         return _from_images(model, images, names, _cosine_of_maps if measure == "maps" else _likeness_of_hashes, mode)
     compare = _absolute_cosine if measure == "weights" else dice.similarity
     weights = {name: convolutions[name].weight.detach() for name in names}
@@ -99,6 +98,20 @@ def filter_graph(similarity: Tensor, sparsify: str = "quantile", quantile: float
     return np.where(joined & (alike > 0), alike, 0.0)
 
 
+def check_likeness(measure: str, mode: str) -> None:
+    """Raise BadValue unless these are parameters of `similarities`."""
+    choose("measure", measure, MEASURES)
+    choose("mode", mode, ("eval", "train"))
+
+
+def check_images(images: Tensor | None) -> None:
+    """Raise BadValue unless these are images (m, c, h, w), without NaN and infinity."""
+    require(isinstance(images, Tensor), "images", type(images).__name__, "a Tensor (m, c, h, w)")
+    assert images is not None
+    require(images.dim() == 4 and images.numel() > 0, "images.shape", tuple(images.shape), "(m, c, h, w), m at least 1")
+    _require_finite(images, "images")
+
+
 def check_sparsifier(sparsify: str, quantile: float, neighbours: int) -> None:
     """Raise BadValue unless these are parameters of `filter_graph`."""
     choose("sparsify", sparsify, SPARSIFIERS)
@@ -116,9 +129,8 @@ def on_grid(values: np.ndarray) -> np.ndarray:
 def _from_images(
     model: nn.Module, images: Tensor | None, names: list[str], compare: Callable[[Tensor], Tensor], mode: str
 ) -> dict[str, Tensor]:
-    require(isinstance(images, Tensor), "images", type(images).__name__, "a Tensor (m, c, h, w)")
+    check_images(images)
     assert images is not None
-    _require_finite(images, "images")
 
     def see(name: str, maps: Tensor) -> Tensor:
         _require_finite(maps, f"the feature maps of layer {name!r}")
