@@ -19,12 +19,13 @@ References
 
 from prunebook.methods.mrp.communities import DETECTORS, communities, modularity
 from prunebook.methods.mrp.graphs import MEASURES, SPARSIFIERS, filter_graph, similarities
-from prunebook.methods.mrp.plan import COUNTERS, LAYERS, SCOPES, plan, replay
+from prunebook.methods.mrp.plan import COUNTERS, EDGES, LAYERS, SCOPES, plan, replay
 from prunebook.methods.mrp.redundancy import REDUNDANCIES, RULES, norms, redundancy, replaceable
 
 __all__ = [
     "COUNTERS",
     "DETECTORS",
+    "EDGES",
     "LAYERS",
     "MEASURES",
     "REDUNDANCIES",

@@ -14,7 +14,7 @@ from prunebook.methods import dice
 
 MEASURES = ("maps", "weights", "phash", "dice")
 FROM_IMAGES = ("maps", "phash")  # the measures that look at images
-SPARSIFIERS = ("quantile", "knn")
+SPARSIFIERS = ("quantile", "knn", "threshold")
 
 _GRID = 2.0**40  # numbers are rounded to 1/_GRID
 
@@ -65,7 +65,9 @@ def similarities(
     return {name: compare(weight.double()).cpu() for name, weight in weights.items()}
 
 
-def filter_graph(similarity: Tensor, sparsify: str = "quantile", quantile: float = 0.9, neighbours: int = 5) -> np.ndarray:
+def filter_graph(
+    similarity: Tensor, sparsify: str = "quantile", quantile: float = 0.9, neighbours: int = 5, threshold: float = 0.5
+) -> np.ndarray:
     """The weights of the edges between the filters of one layer: the likeness of two filters, 0 where no edge joins them.
 
     Parameters
@@ -73,14 +75,16 @@ def filter_graph(similarity: Tensor, sparsify: str = "quantile", quantile: float
     similarity : Tensor (n, n)
         Symmetric, in [0, 1]; the diagonal is not looked at. It is rounded to multiples of 2^-40: likenesses that differ by
         less differ by rounding alone, and sums of weights on this grid are exact in any order.
-    sparsify : {"quantile", "knn"}
-        "quantile": an edge where the likeness is at least that quantile of the layer's pairs, and above 0. Then the number
-        of edges hangs on the layer's width alone, and grows as its square. "knn": an edge where one filter is among the
-        other's likest, and their likeness is above 0; of equally like ones, the lower number.
+    sparsify : {"quantile", "knn", "threshold"}
+        Filters whose likeness is above 0 are joined where it is at least that quantile of the layer's pairs; where one is
+        among the other's likest, the lower number of equally like ones; or where it is at least that threshold. The first
+        two make as many edges in one layer as in another of its width, however alike its filters are: more filters, more
+        redundancy. Only the last compares layers by likeness.
     quantile : float in [0, 1]
-        Linear in between; 0 joins all pairs that are at all alike.
+        Linear in between; 0 joins all pairs.
     neighbours : int, at least 1
-        For "knn".
+        How many of the likest.
+    threshold : float in [0, 1]
 
     Returns
     -------
@@ -92,10 +96,14 @@ def filter_graph(similarity: Tensor, sparsify: str = "quantile", quantile: float
     BadValue
         A parameter out of its range, or a similarity that is not square, symmetric and in [0, 1].
     """
-    check_sparsifier(sparsify, quantile, neighbours)
+    check_sparsifier(sparsify, quantile, neighbours, threshold)
     alike = _matrix(similarity)
-    joined = _by_quantile(alike, quantile) if sparsify == "quantile" else _by_neighbours(alike, neighbours)
-    return np.where(joined & (alike > 0), alike, 0.0)
+    if sparsify == "knn":
+        joined = _by_neighbours(alike, neighbours)
+    else:
+        joined = alike >= (_quantile(alike, quantile) if sparsify == "quantile" else on_grid(np.asarray(threshold)))
+    np.fill_diagonal(joined, False)
+    return np.where(joined, alike, 0.0)
 
 
 def check_likeness(measure: str, mode: str) -> None:
@@ -112,11 +120,12 @@ def check_images(images: Tensor | None) -> None:
     _require_finite(images, "images")
 
 
-def check_sparsifier(sparsify: str, quantile: float, neighbours: int) -> None:
+def check_sparsifier(sparsify: str, quantile: float, neighbours: int, threshold: float) -> None:
     """Raise BadValue unless these are parameters of `filter_graph`."""
     choose("sparsify", sparsify, SPARSIFIERS)
-    number = isinstance(quantile, int | float) and not isinstance(quantile, bool)
-    require(number and 0 <= quantile <= 1, "quantile", quantile, "a number from 0 to 1")
+    for name, value in (("quantile", quantile), ("threshold", threshold)):
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        require(number and 0 <= value <= 1, name, value, "a number from 0 to 1")
     whole = isinstance(neighbours, int) and not isinstance(neighbours, bool)
     require(whole and neighbours >= 1, "neighbours", neighbours, "a whole number of at least 1")
 
@@ -157,25 +166,20 @@ def _absolute_cosine(values: Tensor) -> Tensor:
     return (upper + upper.T).fill_diagonal_(1)
 
 
-def _by_quantile(alike: np.ndarray, quantile: float) -> np.ndarray:
-    """(n, n) bool: at least the quantile of the pairs.
-
-    A threshold between two neighbouring values lets the same pairs through as the upper of them, which needs no arithmetic.
-    """
+def _quantile(alike: np.ndarray, share: float) -> float:
+    """A threshold that lets through what the quantile of the pairs would: the next higher value, without arithmetic."""
     pairs = alike[np.triu_indices(len(alike), 1)]
     if len(pairs) == 0:
-        return np.zeros_like(alike, dtype=bool)
-    place = math.ceil(round(quantile * (len(pairs) - 1), 9))
-    joined = alike >= np.partition(pairs, place)[place]
-    np.fill_diagonal(joined, False)
-    return joined
+        return 1.0
+    place = math.ceil(round(share * (len(pairs) - 1), 9))
+    return float(np.partition(pairs, place)[place])
 
 
 def _by_neighbours(alike: np.ndarray, neighbours: int) -> np.ndarray:
     """(n, n) bool: either is among the other's likest."""
     n = len(alike)
     others = alike.copy()
-    np.fill_diagonal(others, -1)  # below all, so that a filter is its own likest only where there are no others
+    np.fill_diagonal(others, -1)  # below all: no filter is its own neighbour
     likest = np.argsort(-others, axis=1, kind="stable")[:, : min(neighbours, n - 1)]
     joined = np.zeros((n, n), dtype=bool)
     np.put_along_axis(joined, likest, True, axis=1)

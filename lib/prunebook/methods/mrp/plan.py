@@ -1,12 +1,13 @@
 """SRP: filters of the most redundant layer go, and its redundancy is calculated anew, until a target is reached.
 
 That loop is the abstract's. How many filters go at a time, which layers take part, and what a removal changes are ours: the
-likeness of two filters is that in the whole network throughout, so a removal takes the filter's edges along, and changes
-neither other edges nor other layers. That is why only the layer that lost filters has to be looked at again.
+likeness of two filters is that in the whole network throughout, so a removal changes nothing in other layers, and only the
+layer that lost filters has to be looked at again.
 """
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -24,6 +25,7 @@ from prunebook.plan import PruningPlan
 LAYERS = ("redundant", "uniform", "random")
 SCOPES = ("internal", "coupled")
 COUNTERS = ("macs", "params")
+EDGES = ("anew", "once")
 
 _DIGITS = 6  # of the numbers in a trace
 
@@ -38,6 +40,8 @@ def plan(
     sparsify: str = "quantile",
     quantile: float = 0.9,
     neighbours: int = 5,
+    threshold: float = 0.5,
+    edges: str = "anew",
     detector: str = "louvain",
     resolution: float = 1.0,
     kind: str = "count",
@@ -63,8 +67,12 @@ def plan(
         Of what.
     measure, mode
         What likeness is, see `similarities`. Computed once, on the whole network.
-    sparsify, quantile, neighbours
+    sparsify, quantile, neighbours, threshold
         Which filters are joined, see `filter_graph`.
+    edges : {"anew", "once"}
+        "anew": whenever communities are to be found, among the filters that are left then. "once": in the whole layer; a
+        removal takes its edges along, and where all are gone, the layer has no redundancy left. Then there is an end to
+        what can be removed, and few targets are below it.
     detector, resolution
         How communities are found, see `communities`.
     kind : {"count", "modularity"}
@@ -98,11 +106,12 @@ def plan(
     ------
     BadValue
         A parameter out of its range, before anything is computed. A target that cannot be reached: a layer loses no filter
-        where every community has one, as in a layer without edges.
+        where every community has one, as where it has no edges.
     """
     _check(target, counter, layer, step, scope)
     graphs.check_likeness(measure, mode)
-    graphs.check_sparsifier(sparsify, quantile, neighbours)
+    graphs.check_sparsifier(sparsify, quantile, neighbours, threshold)
+    choose("edges", edges, EDGES)
     check_detector(detector, seed, resolution)
     choose("kind", kind, REDUNDANCIES)
     choose("rule", rule, RULES)
@@ -113,18 +122,19 @@ def plan(
     removed = _share_removed(model, example, groups, counter)
     _require_within(target, removed({name: [0] for name in groups}), "with one filter left of each layer in scope")
 
-    def detect(weights: np.ndarray) -> list[list[int]]:
-        return communities(weights, detector, seed, resolution)
+    join = partial(graphs.filter_graph, sparsify=sparsify, quantile=quantile, neighbours=neighbours, threshold=threshold)
+    detect = partial(communities, detector=detector, seed=seed, resolution=resolution)
 
     alike = graphs.similarities(model, images, chain.from_iterable(groups.values()), measure, mode)
     states: dict[str, _State] = {}
     for name, group in groups.items():
         mean = torch.stack([alike[member] for member in group]).mean(dim=0)
         l1 = np.sum([norms(model.get_parameter(f"{member}.weight")) for member in group], axis=0)
-        states[name] = _State(graphs.filter_graph(mean, sparsify, quantile, neighbours), l1, detect, kind)
+        states[name] = _State(mean, l1, join, detect, kind, edges)
     trace, share = _reduce(states, target, removed, step, layer, rule, seed)
     parameters: dict[str, Any] = {"target": target, "counter": counter, "measure": measure, "sparsify": sparsify}
-    parameters |= {"quantile": quantile, "neighbours": neighbours, "detector": detector, "resolution": resolution}
+    parameters |= {"quantile": quantile, "neighbours": neighbours, "threshold": threshold, "edges": edges}
+    parameters |= {"detector": detector, "resolution": resolution}
     parameters |= {"kind": kind, "rule": rule, "layer": layer, "step": step, "scope": scope, "mode": mode, "seed": seed}
     parameters |= {"images": None if images is None else len(images), "removed": share, "trace": trace}
     keep = {member: states[name].left for name, group in groups.items() for member in group}
@@ -154,22 +164,33 @@ class _State:
 
     left : the filters that are not gone, sorted
     communities : as they were found last, without the filters that went since
+    weights : (n, n), of the edges that they were found by, 0 for filters that were gone before
     redundancy : as it was then
     """
 
     def __init__(
-        self, weights: np.ndarray, l1: np.ndarray, detect: Callable[[np.ndarray], list[list[int]]], kind: str
+        self,
+        alike: Tensor,
+        l1: np.ndarray,
+        join: Callable[[Tensor], np.ndarray],
+        detect: Callable[[np.ndarray], list[list[int]]],
+        kind: str,
+        edges: str,
     ) -> None:
-        self.weights, self.l1, self._detect, self._kind = weights, l1, detect, kind
-        self.left = list(range(len(weights)))
+        self.alike, self.l1, self._join, self._detect, self._kind = alike, l1, join, detect, kind
+        self._once = join(alike) if edges == "once" else None
+        self.left = list(range(len(alike)))
         self.look()
 
     def look(self) -> None:
         """Find communities anew."""
-        weights = self.weights[np.ix_(self.left, self.left)]
+        among = np.ix_(self.left, self.left)
+        weights = self._join(self.alike[among]) if self._once is None else self._once[among]
         found = self._detect(weights)
         self.communities = [[self.left[place] for place in members] for members in found]
         self.redundancy = redundancy(len(weights), found, weights, self._kind)
+        self.weights = np.zeros(self.alike.shape)
+        self.weights[among] = weights
 
     def next(self, rule: str, generator: torch.Generator) -> int | None:
         """The filter to go, or None where every community has one filter."""
@@ -229,7 +250,7 @@ def _next_layer(able: Mapping[str, _State], layer: str, generator: torch.Generat
     if layer == "random":
         return list(able)[int(torch.randint(len(able), (), generator=generator))]
     if layer == "uniform":
-        return max(able, key=lambda name: len(able[name].left) / len(able[name].weights))
+        return max(able, key=lambda name: len(able[name].left) / len(able[name].alike))
     return max(able, key=lambda name: able[name].redundancy)
 
 
