@@ -82,6 +82,20 @@ def test_embedding_masks_gives_the_same_as_embedding_the_nodes_features(name):
     torch.testing.assert_close(encoder.embed(masks), encoder(features), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_an_encoder_learns_the_same_from_masks_as_from_the_nodes_features(layers):
+    graph = graph_of("resnet20", shortcut="B")
+    encoder = with_biases(Encoder(graph, hidden=32, out=16, layers=layers))
+    masks, features = random_features(graph, 40)
+    wanted = torch.randn(16, generator=torch.Generator().manual_seed(2))
+    first, second = (
+        torch.autograd.grad((embedded @ wanted).square().mean(), list(encoder.parameters()))
+        for embedded in (encoder.embed(masks), encoder(features))
+    )
+    for one, other in zip(first, second, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
 def test_a_chain_of_two_convolutions_is_encoded_as_by_hand():
     model = nn.Sequential(nn.Conv2d(3, 2, 3), nn.Conv2d(2, 3, 3), nn.Flatten(), nn.Linear(3 * 28 * 28, 2))
     graph = ArchitectureGraph(model, X)

@@ -88,13 +88,16 @@ def test_with_a_single_anchor_the_printed_loss_is_lowest_where_all_are_alike():
     assert contrast_as_printed(anchor, alike, alike, 0.5).item() == pytest.approx(2 * math.log(5))
 
 
-def test_infonce_tells_ranked_from_random_masks_and_the_printed_loss_does_not():
-    gaps = {}
-    for loss in ("infonce", "as-printed"):
-        history = train(*parts(), configurations=320, epochs=6, loss=loss, lr=1e-2, encoder=small_encoder()).history
-        gaps[loss] = [epoch.positive - epoch.negative for epoch in history]
-    assert gaps["infonce"][-1] > gaps["infonce"][0] + 0.1
-    assert gaps["as-printed"][-1] < gaps["infonce"][-1] / 2
+def test_infonce_tells_ranked_from_random_masks_better_than_the_printed_loss_does():
+    def gap(loss: str, seed: int) -> list[float]:
+        encoder = Encoder(parts()[0], hidden=16, out=8, seed=seed)
+        history = train(*parts(), 320, 6, loss=loss, lr=1e-2, seed=seed, encoder=encoder).history
+        return [epoch.positive - epoch.negative for epoch in history]
+
+    for seed in range(3):
+        infonce, printed = gap("infonce", seed), gap("as-printed", seed)
+        assert infonce[-1] > infonce[0] + 0.1
+        assert infonce[-1] > printed[-1] + 0.2
 
 
 @pytest.mark.parametrize("anchor", ["first", "original"])

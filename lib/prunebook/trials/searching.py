@@ -284,7 +284,7 @@ def _before_search(p: Search) -> list[Trial]:
     return [*_of(p.baseline), *before]
 
 
-@task("learn", version=1, parameters=Learn, needs=lambda p: _of(p.baseline), leaves=True)
+@task("learn", version=2, parameters=Learn, needs=lambda p: _of(p.baseline), leaves=True)
 def learn(p: Learn, context: Context) -> dict[str, Any]:
     """Train an encoder by contrast; by epoch its loss, and the mean cosine of anchors with positives and negatives."""
     scene = _scene(p.baseline, context)

@@ -14,6 +14,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from prunebook.errors import choose, require
 from prunebook.methods.sacp.graph import ArchitectureGraph
@@ -47,7 +48,6 @@ class Encoder(nn.Module):
     """
 
     adjacency: Tensor  # (V, V), normalised
-    _mixing: Tensor  # (V, U): the adjacency applied to distinct rows of features
     _index: Tensor  # (U, d) int64: see `_distinct_rows`
 
     def __init__(
@@ -73,8 +73,10 @@ class Encoder(nn.Module):
         index, spread = _distinct_rows(graph)
         adjacency = graph.adjacency(directed, edges, seed)
         self.register_buffer("adjacency", adjacency.float(), persistent=False)
-        self.register_buffer("_mixing", (adjacency @ spread).float(), persistent=False)
         self.register_buffer("_index", index, persistent=False)
+        mixing = adjacency @ spread  # (V, U): the adjacency applied to distinct rows of features
+        shared = adjacency.mean(dim=0).unsqueeze(1) * torch.cat([mixing, mixing.new_ones(len(mixing), 1)], dim=1)
+        self._mixing, self._gathering = _Sparse(mixing), _Sparse(shared.T)  # the latter (U + 1, V)
 
     def forward(self, features: Tensor) -> Tensor:
         """Embeddings (B, out) of node features (B, V, d), see `ArchitectureGraph.features`."""
@@ -84,7 +86,7 @@ class Encoder(nn.Module):
         """Embeddings (B, out) of B pruned variants; the same as `forward` of their node features, and much faster.
 
         Many nodes have the same features, those of one entry. The first layer is linear, so each distinct row is multiplied
-        once.
+        once, and a node, which has few neighbours, adds up few of the products.
 
         Parameters
         ----------
@@ -93,8 +95,22 @@ class Encoder(nn.Module):
         """
         flat = torch.cat([*masks, masks[0].new_tensor([0.0, 1.0]).expand(len(masks[0]), 2)], dim=1)
         rows = flat.T[self._index].transpose(1, 2)  # (U, B, d)
-        first = (self._mixing @ (some @ self.weights[0]).flatten(1) for some in rows.split(_CHUNK, dim=1))
-        return torch.cat([self._after_first(hidden) for hidden in first])
+        first = (some @ self.weights[0] for some in rows.split(_CHUNK, dim=1))
+        if len(self.weights) == 2 and self.readout == "mean":
+            return torch.cat([self._mean_activated(products) for products in first]) @ self.weights[1] + self.biases[1]
+        return torch.cat([self._after_first(self._mixing(products.flatten(1))) for products in first])
+
+    def _mean_activated(self, products: Tensor) -> Tensor:
+        """(B, hidden): the mean over nodes of ``A ReLU(H)``, from products (U, B, hidden) of which each row of H is a sum.
+
+        What ReLU lets pass is 0 or 1 for each node and column. Given that, the mean is a sum of the products with fixed
+        factors, and so its gradient: nothing as large as H has to be kept, nor gone through again.
+        """
+        flat, bias = products.flatten(1), self.biases[0].repeat(products.shape[1])
+        with torch.no_grad():
+            passes = self._mixing(flat).add_(bias).gt_(0)
+            factors = self._gathering(passes)
+        return ((factors[:-1] * flat).sum(dim=0) + factors[-1] * bias).view(products.shape[1:])
 
     def _after_first(self, hidden: Tensor) -> Tensor:
         """From ``A X W`` of the first layer, (V, B * width): its bias, all other layers, and the readout."""
@@ -108,6 +124,25 @@ class Encoder(nn.Module):
             hidden = self.adjacency @ (activated @ weight).flatten(1)
         embedded = hidden.view(nodes, -1, len(self.biases[last])) + self.biases[last]
         return embedded.mean(dim=0) if self.readout == "mean" else embedded.amax(dim=0)
+
+
+class _Sparse(nn.Module):
+    """A matrix of which most entries are 0, to multiply others by from the left."""
+
+    columns: Tensor
+    starts: Tensor
+    values: Tensor
+
+    def __init__(self, matrix: Tensor) -> None:
+        super().__init__()
+        rows, columns = matrix.nonzero().T
+        starts = torch.searchsorted(rows.contiguous(), torch.arange(len(matrix)))
+        parts = {"columns": columns.contiguous(), "starts": starts, "values": matrix[rows, columns].float()}
+        for name, tensor in parts.items():
+            self.register_buffer(name, tensor, persistent=False)
+
+    def forward(self, other: Tensor) -> Tensor:
+        return F.embedding_bag(self.columns, other, self.starts, mode="sum", per_sample_weights=self.values)
 
 
 def _glorot(fan_in: int, fan_out: int, generator: torch.Generator) -> Tensor:

@@ -224,12 +224,13 @@ def random_masks(space: Space, r: Tensor, generator: torch.Generator) -> list[Te
 
     These are the paper's negative samples.
     """
-    masks: list[Tensor] = []
-    for e, width in enumerate(space.widths):
-        kept = torch.tensor([space.kept(e, q) for q in range(space.steps)])[r[:, e].long()]
-        place = torch.rand(len(r), width, generator=generator).argsort(1).argsort(1)
-        masks.append(_signs(place < kept.unsqueeze(1)))
-    return masks
+    widths = torch.tensor(space.widths)
+    wide = torch.arange(int(widths.max()))
+    tickets = torch.rand(len(r), space.L, len(wide), generator=generator).masked_fill_(wide >= widths.unsqueeze(1), 2)
+    kept = torch.tensor([[space.kept(e, q) for q in range(space.steps)] for e in range(space.L)])
+    stay = _signs(wide < kept[torch.arange(space.L), r.long()].unsqueeze(2))
+    masks = torch.empty_like(stay).scatter_(2, tickets.argsort(dim=2), stay)  # those with the lowest tickets stay
+    return [masks[:, e, :width] for e, width in enumerate(space.widths)]
 
 
 def _signs(kept: Tensor) -> Tensor:
