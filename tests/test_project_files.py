@@ -1,42 +1,18 @@
 """The files around the package: the check of the book's pages, its table of contents, its exercises, CI, citation."""
 
-import importlib.util
 import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import chapters
 import pytest
 import yaml
+from browser import check_book, in_chromium
 
 ROOT = Path(__file__).parent.parent
 
-
-def load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-check_book = load(ROOT / "tools" / "check_book.py")
-
-
-def has_chromium() -> bool:
-    try:
-        check_book.find_browser()
-    except check_book.CannotCheck:
-        return False
-    return True
-
-
-in_chromium = pytest.mark.skipif(not has_chromium(), reason="needs Chromium")
 
 Site = Callable[..., Path]
 PICTURE = '<svg xmlns="http://www.w3.org/2000/svg" width="4" height="4"><rect width="4" height="4"/></svg>'
