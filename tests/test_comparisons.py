@@ -144,9 +144,12 @@ def test_speed_is_measured_alone_and_for_every_batch(store: Store) -> None:
 
 
 def test_a_profile_counts_every_pair_once_and_removes_what_the_limit_allows(store: Store) -> None:
-    layers = run(store, "profile", ratio=0.25).result["layers"]
+    record = run(store, "profile", ratio=0.25)
+    layers = record.result["layers"]
     widths = {name: layer.out_channels for name, layer in features.convolutions(baseline(store)).items()}
     assert list(layers) == list(widths)
+    for of_filters in ("spread", "norm", "activity"):
+        assert {name: len(values) for name, values in record.result[of_filters].items()} == widths
     for name, readings in layers.items():
         n = widths[name]
         for reading in readings.values():

@@ -74,6 +74,15 @@ def test_parts_of_a_run_share_their_baselines() -> None:
             assert name == "baselines" or {t.key for t in starts} <= wanted
 
 
+def test_every_trained_network_is_profiled_on_the_images_that_its_decisions_look_at() -> None:
+    p = Parameters.check(FULL | {"profiles": True})
+    looked_at = {(str(trial.parameters.baseline), trial.parameters.draw) for trial in study.equal_macs(p)}
+    profiled = [(str(trial.parameters.baseline), trial.parameters.draw) for trial in study.profiles(p)]
+    assert len(profiled) == 6
+    assert set(profiled) == looked_at
+    assert study.profiles(Parameters.check(FULL)) == []
+
+
 def test_a_file_of_weights_is_one_baseline_whatever_the_seed() -> None:
     p = Parameters.check(
         {"dataset": "cifar10", "arch": "resnet20", "weights": {"resnet20": "a.th"}, "seeds": 3, "targets": [0.4]}

@@ -71,3 +71,34 @@ def test_spread_is_one_for_even_weights_and_small_for_a_spike() -> None:
     spreads = diversity.spreads(model)["features.0"]
     assert spreads[:3] == [1.0, round(1 / 9, 6), 0.0]
     assert all(0 < spread < 1 and math.isfinite(spread) for spread in spreads[3:])
+
+
+def test_a_norm_is_the_root_of_the_sum_of_squares_and_a_bias_is_no_part_of_it() -> None:
+    model = models.build("dice_cnn", 10, 1, seed=0, width=0.25, hidden=8)
+    first = features.convolutions(model)["features.0"]
+    with torch.no_grad():
+        first.weight[0] = 0
+        first.weight[1] = 0
+        first.weight[1, 0, 0, :2] = torch.tensor([3.0, -4.0])
+        first.weight[2] = 1e-30
+        first.bias.fill_(7)
+    assert diversity.norms(model)["features.0"][:3] == [0, 5, 3e-30]
+
+
+def test_activity_is_the_deviation_over_images_and_places_behind_batch_norm_and_relu() -> None:
+    model = torch.nn.Sequential(torch.nn.Conv2d(1, 3, 1, bias=False), torch.nn.BatchNorm2d(3, eps=0), torch.nn.ReLU()).eval()
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([1.0, 1e-20, 1.0]).view(3, 1, 1, 1))
+        model[1].running_var.copy_(torch.tensor([1.0, 1e-40, 1.0]))  # as the maps of the second filter have it
+        model[1].bias[2] = -9  # behind the ReLU, nothing of the third is left
+    images = torch.tensor([[1.0, 3.0], [-1.0, 8.0]]).view(2, 1, 1, 2)
+    expected = torch.tensor([1.0, 3.0, 0.0, 8.0]).double().std(correction=0).item()
+    first, second, third = diversity.activity(model, images)["0"]
+    assert first == pytest.approx(expected, rel=1e-5)
+    assert second == pytest.approx(expected, rel=1e-2)  # tiny weights, which batch norm makes up for
+    assert third == 0
+
+
+def test_a_filter_is_dead_if_it_varies_next_to_not_at_all_beside_the_liveliest() -> None:
+    assert diversity.dead([2.0, 0.0, 0.002, 0.0021]) == [False, True, True, False]
+    assert diversity.dead([0.0, 0.0]) == [True, True]

@@ -69,3 +69,41 @@ def test_modules_of_any_kind_can_be_watched_and_are_noted_each_time_that_they_ru
         lambda name, output: noted.append((name, output.tolist())),
     )  # fmt: skip
     assert noted == [("0", [[-2, 1]]), ("1", [[0, 1]]), ("0", [[1, 0]])]
+
+
+class Summed(torch.nn.Module):
+    """Two convolutions; what the second makes is added, in place, to its input before the last ReLU."""
+
+    def __init__(self, inplace: bool) -> None:
+        super().__init__()
+        self.first, self.second = torch.nn.Conv2d(3, 3, 1), torch.nn.Conv2d(3, 3, 1)
+        self.bn1, self.bn2 = torch.nn.BatchNorm2d(3), torch.nn.BatchNorm2d(3)
+        self.relu = torch.nn.ReLU(inplace)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out = self.bn2(self.second(self.relu(self.bn1(self.first(x)))))
+        out += x
+        return self.relu(out)
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+def test_maps_are_passed_on_after_batch_norm_and_relu_and_as_they_enter_a_sum(inplace):
+    model = Summed(inplace)
+    model.bn1.bias.data = torch.tensor([0.5, -0.5, 0.0])
+    with torch.no_grad():
+        first = model.eval().bn1(model.first(X)).clamp(min=0)
+        second = model.bn2(model.second(first))
+    passed = features.visit_passed_on(model.train(), X, lambda name, maps: maps.clone())
+    assert list(passed) == ["first", "second"]
+    assert torch.equal(passed["first"], first)
+    assert torch.equal(passed["second"], second)
+    assert (second < 0).any()
+    assert model.training
+
+
+def test_a_convolution_whose_maps_are_concatenated_first_passes_on_its_raw_output():
+    model = models.build("densenet40", seed=0, layers=1)
+    raw = features.maps(model, X, ["block1.0.conv"])
+    passed = features.visit_passed_on(model, X, lambda name, maps: maps.clone())
+    assert torch.equal(passed["block1.0.conv"], raw["block1.0.conv"])
+    assert set(passed) == set(features.convolutions(model))

@@ -1,9 +1,11 @@
 """How alike the filters of each layer of a network are, by the Sørensen-Dice index in several readings, and the reverse.
 
 The thesis (Hajbi 2025) shows neither the distribution of its similarities nor the use that section 1.3 promises of them:
-to choose, among several trained networks, the one to start from.
+to choose, among several trained networks, the one to start from. Nor does it say how many filters of its networks were dead
+before anything was pruned: see `dead`.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -23,6 +25,7 @@ READINGS: dict[str, dict[str, Any]] = {  # options of `methods.dice.plan`
 }
 BOUNDED = ("Eq. 1 and 2", "signs apart", "activations", "activations, signs apart")  # readings whose values are in [0, 1]
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+SILENT = 1e-3  # share of the layer's largest activity up to which a filter counts as dead
 
 
 def similarities(model: nn.Module, images: Tensor, reading: str) -> dict[str, Tensor]:
@@ -66,6 +69,41 @@ def spreads(model: nn.Module) -> dict[str, list[float]]:
     """The `spread` of the filters of every convolution."""
     layers = features.convolutions(model)
     return {name: [round(value, 6) for value in spread(layer.weight).tolist()] for name, layer in layers.items()}
+
+
+def norms(model: nn.Module) -> dict[str, list[float]]:
+    """The L2 norm of every filter of every convolution, to six digits; a bias is no part of it."""
+    layers = features.convolutions(model)
+    return {name: _to_six_digits(layer.weight.detach().double().flatten(1).norm(dim=1)) for name, layer in layers.items()}
+
+
+def activity(model: nn.Module, images: Tensor) -> dict[str, list[float]]:
+    """Of every filter of every convolution, how much what it passes on varies: the standard deviation, to six digits.
+
+    It is over images (m, c, h, w), normalised as in training, and places, of the maps after the batch norm and the ReLU that
+    directly follow (`features.visit_passed_on`).
+    """
+    seen = features.visit_passed_on(
+        model, images, lambda _, maps: maps.double().transpose(0, 1).flatten(1).std(1, correction=0)
+    )
+    return {name: _to_six_digits(values) for name, values in seen.items()}
+
+
+def dead(activity: Sequence[float]) -> list[bool]:
+    """Whether each filter of a layer is dead: its `activity` is at most `SILENT` of the layer's largest.
+
+    A dead filter tells those that read it the same, whatever the image: it can go, or at most leave a constant behind.
+
+    This asks what a filter does, not how large its weights are, since neither implies the other. Batch norm divides by
+    the deviation of a filter's output, so that small weights may do all that large ones do, if its scale has not decayed
+    with them. And a filter with large weights is silent behind a ReLU that batch norm's shift keeps shut. Nor is a small
+    norm for a criterion that ranks norms a fair definition: it would find the dead by construction.
+    """
+    return [value <= SILENT * max(activity) for value in activity]
+
+
+def _to_six_digits(values: Tensor) -> list[float]:
+    return [float(f"{value:.6g}") for value in values.tolist()]
 
 
 def diversity(model: nn.Module, images: Tensor) -> dict[str, dict[str, float]]:

@@ -325,9 +325,11 @@ def stops(p: Parameters) -> list[Trial]:
 
 
 def profiles(p: Parameters) -> list[Trial]:
-    """The similarities of every layer, first repetition."""
-    found = [case for case in cases(p) if case.seed == 0] if p.profiles else []
-    return [Trial("profile", {"baseline": baseline(p, case).params, "images": p.images}) for case in found]
+    """The similarities of every layer, and which filters are dead, on the images that the repetition's decisions look at."""
+    found = cases(p) if p.profiles else []
+    return [
+        Trial("profile", {"baseline": baseline(p, case).params, "images": p.images, "draw": case.seed}) for case in found
+    ]
 
 
 def speeds(p: Parameters) -> list[Trial]:

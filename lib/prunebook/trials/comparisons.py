@@ -345,15 +345,18 @@ def speed(p: Speed, context: Context) -> dict[str, Any]:
     return {"cost": cost, "latency": rows, "threads": torch.get_num_threads()}
 
 
-@task("profile", version=2, parameters=Profile, needs=_needs_baseline)
+@task("profile", version=3, parameters=Profile, needs=_needs_baseline)
 def profile(p: Profile, context: Context) -> dict[str, Any]:
-    """For every layer and reading: how similar pairs of filters are, and which filters would go."""
+    """For every layer and reading: how similar pairs of filters are, and which filters would go; and of every filter its
+    spread, norm and activity.
+    """
     dataset = load_data(p.baseline, context)
     model = load_network(p.baseline, dataset, context)
     images = data.draw(dataset.train, p.images, p.draw)
     images = data.normalise(images, *normalisation(p.baseline, dataset))
     layers = diversity.profile(model, images, p.ratio, p.bins)
-    return {"layers": layers, "spread": diversity.spreads(model), "ratio": p.ratio}
+    filters = {"spread": diversity.spreads(model), "norm": diversity.norms(model)}
+    return {"layers": layers, **filters, "activity": diversity.activity(model, images), "ratio": p.ratio}
 
 
 @task("transfer", version=1, parameters=Transfer, needs=_needs_baseline)
