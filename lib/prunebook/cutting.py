@@ -157,38 +157,48 @@ def cost_if_kept(
     graph, work = _dependency_graph(model, example_inputs)
     layers = {name: module for name, module in work.named_modules() if isinstance(module, (*_LAYERS, *_NORMS))}
     name_of = {module: name for name, module in layers.items()}
-    # For each named layer: which inputs and outputs of which layers vanish with each of its channels.
-    follows: dict[str, list[tuple[str, bool, np.ndarray, np.ndarray]]] = {}
-    for name in names:
-        follows[name] = [
-            (
-                name_of[target],
-                graph.is_out_channel_pruning_fn(item.dep.handler),
-                np.array(item.idxs),
-                np.array(item.root_idxs),
-            )
-            for item in _out_group(graph, layers[name], range(width(layers[name])))
-            if (target := item.dep.target.module) in name_of
-        ]
+    # For each named layer: with which of its channels inputs or outputs of which layers vanish.
+    follows = {name: _vanishing(graph, layers[name], name_of) for name in names}
     sizes = {name: _sizes(layer) for name, layer in layers.items()}
     whole = _macs_by_layer(work, example_inputs)
+    latest: dict[str, tuple[list[int], list[tuple[str, bool, int]]]] = {}  # most layers are as they were a question before
+
+    def vanished(name: str, kept: list[int]) -> list[tuple[str, bool, int]]:
+        """Of which layers how many outputs (True) or inputs vanish where `name` keeps these channels."""
+        if name not in latest or latest[name][0] != kept:
+            gone = np.ones(sizes[name][1], dtype=bool)
+            gone[kept] = False
+            latest[name] = kept, [(target, is_out, int(gone[roots].sum())) for target, is_out, roots in follows[name]]
+        return latest[name][1]
 
     def count(keep: Mapping[str, Sequence[int]]) -> Cost:
-        inputs = {name: np.ones(size[0], dtype=bool) for name, size in sizes.items()}
-        outputs = {name: np.ones(size[1], dtype=bool) for name, size in sizes.items()}
+        inputs = {name: size[0] for name, size in sizes.items()}
+        outputs = {name: size[1] for name, size in sizes.items()}
         for name, kept in keep.items():
-            gone = np.ones(sizes[name][1], dtype=bool)
-            gone[list(kept)] = False
-            for target, is_out, idxs, roots in follows[name]:
-                (outputs if is_out else inputs)[target][idxs[gone[roots]]] = False
+            for target, is_out, number in vanished(name, list(kept)):
+                (outputs if is_out else inputs)[target] -= number
         macs = params = 0
         for name, (wide_in, wide_out, weights, biases) in sizes.items():
-            left_in, left_out = int(inputs[name].sum()), int(outputs[name].sum())
+            left_in, left_out = inputs[name], outputs[name]
             macs += whole.get(name, 0) * left_in * left_out // (wide_in * wide_out)
             params += weights * left_in * left_out // (wide_in * wide_out) + biases * left_out // wide_out
         return Cost(macs, params)
 
     return count
+
+
+def _vanishing(graph: Any, module: nn.Module, name_of: Mapping[nn.Module, str]) -> list[tuple[str, bool, np.ndarray]]:
+    """By layer, for its outputs (True) or its inputs: the channel of `module` with which each of them vanishes, if any does.
+
+    No input or output is listed twice, so that they can be counted.
+    """
+    channel_of: dict[tuple[str, bool], dict[int, int]] = {}
+    for item in _out_group(graph, module, range(width(module))):
+        target = item.dep.target.module
+        if target in name_of:
+            side = name_of[target], graph.is_out_channel_pruning_fn(item.dep.handler)
+            channel_of.setdefault(side, {}).update(zip(item.idxs, item.root_idxs, strict=True))
+    return [(name, is_out, np.array(list(channels.values()))) for (name, is_out), channels in channel_of.items()]
 
 
 def macs_if_kept(
