@@ -14,10 +14,9 @@ References
        arXiv 2506.11469, 2025.
 """
 
-import copy
 import math
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import networkx as nx
@@ -26,7 +25,7 @@ from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional as F
 
-from prunebook import cutting
+from prunebook import cutting, tracing
 from prunebook.errors import BadValue, choose, nearest, require
 from prunebook.models.resnet import PadShortcut
 
@@ -220,38 +219,10 @@ class ArchitectureGraph:
             raise BadValue(f"layer {name!r} is not one whose channels r decides, so keep has to have all {wide} of them")
 
 
-class _Tracer(fx.Tracer):
-    """Remembers where it is, so that a failure can be placed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.at: list[str] = []
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        known = isinstance(m, (*_MODULES, PadShortcut))
-        return known or super().is_leaf_module(m, module_qualified_name)
-
-    def call_module(self, m: nn.Module, forward: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> Any:
-        self.at.append(self.path_of_module(m))
-        result = super().call_module(m, forward, args, kwargs)
-        self.at.pop()  # not if it fails: then this says where
-        return result
-
-
 @torch.no_grad()
 def _trace(model: nn.Module, example_inputs: Tensor) -> fx.GraphModule:
-    """The network's operations, each with the shape of what it makes. BadValue where ``torch.fx`` cannot follow."""
-    work = copy.deepcopy(model).eval()
-    tracer = _Tracer()
-    try:
-        traced = fx.GraphModule(work, tracer.trace(work))
-    except Exception as error:  # tracing runs the network's own code, which can fail in any way
-        where = f"module {tracer.at[-1]!r}" if tracer.at else f"the forward of {type(model).__name__} itself"
-        reason = str(error).strip().split("\n")[0]
-        raise BadValue(
-            f"the network cannot be traced by torch.fx, which stops in {where}: {reason}; "
-            "write it without control flow that depends on tensors"
-        ) from error
+    """The network's operations, each with the shape of what it makes."""
+    traced = tracing.trace(model, _MODULES)
     ShapeProp(traced).propagate(example_inputs)
     return traced
 
