@@ -174,6 +174,17 @@ def test_layers_that_are_coupled_keep_the_same_and_the_plan_can_be_applied():
     assert smaller.inner[0].weight.shape == (6, 4, 3, 3)
 
 
+def test_with_internal_layers_all_that_is_coupled_stays_whole():
+    plan = baselines.plan(residual(), "l1", 0.5, layers="internal", example_inputs=EXAMPLE)
+    assert {name: len(kept) for name, kept in plan.keep.items()} == {"stem.0": 8, "inner.0": 6, "outer.0": 8}
+    assert plan.keep["inner.0"] == baselines.plan(residual(), "l1", 0.5, example_inputs=EXAMPLE).keep["inner.0"]
+    alone = [baselines.plan(plain(), "l1", 0.5, layers=layers, example_inputs=EXAMPLE) for layers in ("conv", "internal")]
+    assert alone[0].keep == alone[1].keep  # nothing is coupled there
+    target = baselines.plan(residual(), "random", target=0.4, layers="internal", example_inputs=EXAMPLE)
+    assert len(target.keep["stem.0"]) == 8
+    assert abs(target.parameters["removed"] - 0.4) < 0.05
+
+
 def test_linear_layers_lose_channels_only_if_asked_for():
     conv = baselines.plan(plain(), "l1", 0.5, example_inputs=EXAMPLE)
     both = baselines.plan(plain(), "l1", 0.5, layers="all", example_inputs=EXAMPLE)
@@ -294,7 +305,7 @@ def spoilt():
         (plain, {"ratio": None}, "needs either ratio"),
         (plain, {"target": 0.5}, "needs either ratio"),
         (plain, {"scope": "local"}, "scope is 'local', but must be one of: uniform, global"),
-        (plain, {"layers": "linear"}, "layers is 'linear', but must be one of: conv, all"),
+        (plain, {"layers": "linear"}, "layers is 'linear', but must be one of: conv, internal, all"),
         (plain, {"seed": -1}, "seed is -1"),
         (plain, {"criterion": "taylor"}, "'taylor' is computed from labelled images, but labels are not given"),
         (plain, {"criterion": "hessian", "images": None}, "but images and labels are not given"),

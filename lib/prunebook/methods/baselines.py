@@ -49,7 +49,7 @@ from prunebook.plan import PruningPlan
 
 CRITERIA = ("random", "l1", "l2", "fpgm", "bn_scale", "lamp", "taylor", "group_norm", "growing_reg", "hessian")
 SCOPES = ("uniform", "global")
-LAYERS = ("conv", "all")
+LAYERS = ("conv", "internal", "all")
 
 _FROM_DATA = ("taylor", "hessian")
 _BATCH = 100  # images whose gradients are computed at a time
@@ -86,8 +86,9 @@ def plan(
         Whether each group of coupled layers loses `ratio` of its own channels, or all groups' channels are ranked together
         by their `scores` and the lowest `ratio` of them go. A channel of a group counts once, however many layers the
         group has, and the highest of each group stays in any case. Of equal scores the first in order of execution stays.
-    layers : {"conv", "all"}
-        Prune convolutions only, or linear layers as well. The layer that makes the network's output stays whole.
+    layers : {"conv", "internal", "all"}
+        Prune convolutions only; of these, only the ones that no other layer is coupled to; or linear layers as well. The
+        layer that makes the network's output stays whole.
     seed : int
         Used by "random" only.
     example_inputs : Tensor (1, c, h, w)
@@ -109,7 +110,7 @@ def plan(
     choose("scope", scope, SCOPES)
     _check(model, criterion, images, labels, layers, seed)
     example = _example(model, example_inputs, images)
-    groups = {group[0]: group for group in cutting.coupled_layers(model, example, linear=layers == "all")}
+    groups = {group[0]: group for group in _groups(model, example, layers)}
     found = _scores(model, criterion, example, groups, images, labels, seed)
     decide = _decider(found, scope)
     parameters: dict[str, Any] = {"criterion": criterion, "ratio": ratio, "scope": scope, "layers": layers, "seed": seed}
@@ -152,7 +153,7 @@ def scores(
         "taylor" or "hessian" without images or fitting labels; "bn_scale" for a group without a batch norm that has scales.
     """
     _check(model, criterion, images, labels, layers, seed)
-    leaders = [group[0] for group in cutting.coupled_layers(model, example_inputs, linear=layers == "all")]
+    leaders = [group[0] for group in _groups(model, example_inputs, layers)]
     return _scores(model, criterion, example_inputs, leaders, images, labels, seed)
 
 
@@ -171,7 +172,7 @@ class GrowingRegularisation:
     the lowest (1). So no ratio is given. [7]_ raises it alike for all that it penalises: the filters that are to go (its
     first variant), or every filter until their norms tell them apart (its second).
 
-    The layer that makes the output, and with layers="conv" every linear layer, gets no penalty as the one that writes
+    The layer that makes the output, and but for layers="all" every linear layer, gets no penalty as the one that writes
     channels, only as one that reads them. The installed version of Torch-Pruning (1.6) means to penalise batch norm's
     scales too, but adds those to a copy of their gradients, so they stay free.
 
@@ -185,7 +186,7 @@ class GrowingRegularisation:
     reg, delta : float, at least 0
         The penalty at the start, and by how much it rises. The defaults are those of ``tp.pruner.GrowingRegPruner``; the
         benchmark sets 5e-4 and 1e-4, and trains with these without weight decay.
-    layers : {"conv", "all"}
+    layers : {"conv", "internal", "all"}
         As in `plan`.
     """
 
@@ -207,7 +208,7 @@ class GrowingRegularisation:
         self.model = model
         self.every = every
         self.calls = 0
-        groups = cutting.coupled_layers(model, example_inputs, linear=layers == "all")
+        groups = _groups(model, example_inputs, layers)
         all_layers = cutting.prunable_layers(model)
         self._leaders = {all_layers[name]: group[0] for group in groups for name in group}
         ignored = [layer for layer in all_layers.values() if layer not in self._leaders]
@@ -312,6 +313,12 @@ def _fill_gradients(work: nn.Module, images: Tensor, labels: Tensor, squared: bo
         parameter.grad = so_far / len(images)
 
 
+def _groups(model: nn.Module, example_inputs: Tensor, layers: str) -> list[list[str]]:
+    """The groups of coupled layers that lose channels, see `plan`."""
+    groups = cutting.coupled_layers(model, example_inputs, linear=layers == "all")
+    return [group for group in groups if len(group) == 1 or layers != "internal"]
+
+
 def _decider(found: Mapping[str, Tensor], scope: str) -> Callable[[float], Keep]:
     """The function from a ratio to the channels that each group keeps."""
     # The least important first; of equal ones the last first.
@@ -333,7 +340,7 @@ def _decider(found: Mapping[str, Tensor], scope: str) -> Callable[[float], Keep]
 
 def _layers(model: nn.Module, layers: str, grouped: Container[str]) -> dict[str, nn.Module]:
     """The layers that a plan names. A depthwise convolution outside of the groups is not: it follows what it reads."""
-    wanted = nn.Conv2d if layers == "conv" else (nn.Conv2d, nn.Linear)
+    wanted = (nn.Conv2d, nn.Linear) if layers == "all" else nn.Conv2d
     found = {name: layer for name, layer in cutting.prunable_layers(model).items() if isinstance(layer, wanted)}
     return {name: layer for name, layer in found.items() if name in grouped or not cutting.is_depthwise(layer)}
 
