@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from prunebook.errors import BadValue, choose
-from prunebook.methods import baselines, dice, kcore, sacp
+from prunebook.methods import baselines, dice, kcore, mrp, sacp
 from prunebook.plan import PruningPlan
 
 
@@ -18,6 +18,7 @@ METHODS: dict[str, Callable[..., PruningPlan]] = {
     "kcore": kcore.plan,
     "dice": dice.plan,
     "sacp": _sacp,
+    "mrp": mrp.plan,
     "baseline": baselines.plan,
 }
 
@@ -30,10 +31,10 @@ def prune(model: nn.Module, example_inputs: Tensor, method: str, **options: Any)
     model : any network that Torch-Pruning can trace; left as it was
     example_inputs : Tensor (1, c, h, w)
         An input that the network takes, to trace it.
-    method : {"kcore", "dice", "sacp", "baseline"}
+    method : {"kcore", "dice", "sacp", "mrp", "baseline"}
     options : of that method's `plan`, such as `images`, a normalised batch of training images, without which a decision
         that looks at images rests on `example_inputs` alone. "kcore" needs `tau` or `target`, "dice" `ratio` or `target`,
-        "sacp" `tau`, "baseline" a `criterion` of Torch-Pruning's and `ratio` or `target`.
+        "sacp" `tau`, "mrp" `target`, "baseline" a `criterion` of Torch-Pruning's and `ratio` or `target`.
 
     Returns
     -------
