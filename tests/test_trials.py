@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from prunebook import models, trials, weights
 from prunebook.errors import BadValue, MissingData
 from prunebook.trials import DamagedRecord, MissingRecords, Store, Trial
 from prunebook.trials import trial as trial_module
-from prunebook.trials.engine import Context, parse_budget, to_run
+from prunebook.trials.engine import Context, MixedNetworks, check_networks, parse_budget, to_run
 from prunebook.trials.trial import Parameters, task
 
 
@@ -312,6 +313,27 @@ def test_a_published_network_spares_a_clone_the_training(store, project, tmp_pat
     assert not Context("cpu", clone).checkpoint(trial).exists()
     copied = weights.load(Context("cpu", clone).network(trial)).state_dict()
     assert all(torch.equal(copied[name], state[name]) for name in state)
+
+
+def test_records_say_which_copy_of_a_network_they_start_from(store, project):
+    trial, profile = Trial("baseline", TRANSFER), Trial("profile", {"baseline": TRANSFER, "images": 10})
+    first, second = run([trial, profile], store)
+    digest = weights.sha256(Context("cpu", store).network(trial))
+    assert first.provenance["networks"] == second.provenance["networks"] == {trial.key: digest}
+    assert run(squares(1), store)[0].provenance["networks"] == {}
+
+
+def test_records_of_different_copies_of_a_network_do_not_stand_side_by_side(store, project):
+    trial, profile = Trial("baseline", TRANSFER), Trial("profile", {"baseline": TRANSFER, "images": 10})
+    first, second = run([trial, profile], store)
+    check_networks([first, second])
+    other = {**second.provenance, "networks": {trial.key: "0" * 64}}
+    with pytest.raises(MixedNetworks, match=f"key {trial.key}.* 2 different copies.*--force"):
+        check_networks([first, replace(second, provenance=other)])
+    unknown = {name: value for name, value in second.provenance.items() if name != "networks"}
+    with pytest.raises(MixedNetworks, match="2 different copies"):
+        check_networks([first, replace(second, provenance=unknown)])
+    check_networks([replace(record, provenance=unknown) for record in (first, second)])
 
 
 def test_a_network_trained_again_counts_before_the_published_one(store, project):

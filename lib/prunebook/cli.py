@@ -12,7 +12,7 @@ from prunebook import distributed, files, notebooks, paths, trials
 from prunebook.errors import BadValue, choose
 from prunebook.notebooks import Notebook
 from prunebook.trials import estimate
-from prunebook.trials.engine import accelerator
+from prunebook.trials.engine import accelerator, check_networks
 from prunebook.trials.provenance import hardware
 
 
@@ -130,6 +130,7 @@ def _run(options: argparse.Namespace) -> int:
         )
         if not distributed.is_main():
             return 0
+    check_networks(found)
     if len(found) < len(dict.fromkeys(wanted)):
         print(
             "prunebook: records are missing, so the notebook was not executed; the same command goes on",
@@ -209,6 +210,7 @@ def _publish(options: argparse.Namespace) -> int:
         raise BadValue(f"{len(gone)} of {len(wanted)} records of {options.notebook} {options.run} are not done yet")
     trained = [t for t in wanted if t.task == "baseline" and t.parameters.fit] if options.networks else []
     copies = [trials.publish_network(trial, store) for trial in trained]  # first, because one may be missing
+    check_networks(trials.run(wanted, engine="records", store=store))
     for trial in wanted:
         store.publish(trial)
     networks = f", {len(copies)} networks in {paths.networks()}" if copies else ""

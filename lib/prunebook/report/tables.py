@@ -12,6 +12,7 @@ from prunebook import paths
 from prunebook.errors import BadValue
 from prunebook.measure import COUNTERS
 from prunebook.trials import Record, Trial
+from prunebook.trials.engine import check_networks
 
 
 class Interval(NamedTuple):
@@ -193,7 +194,11 @@ def paper_rates(dataset: str) -> pd.DataFrame:
 
 
 def setup(p: Any, records: Sequence[Record]) -> Any:
-    """What was run, on what data, by what machine: a table of two columns from the records."""
+    """What was run, on what data, by what machine: a table of two columns from the records.
+
+    Raises MixedNetworks where records were made with different copies of one network.
+    """
+    check_networks(records)
     records = list({(record.task, record.key): record for record in records}.values())  # parts of a run share some
     data = {record.params["dataset"]: record.result["data"] for record in records if record.task == "baseline"}
     machines = {_machine(record) for record in records}

@@ -30,6 +30,10 @@ class MissingRecords(BadValue):
     """Records were asked for without running anything, and some are not there."""
 
 
+class MixedNetworks(BadValue):
+    """Records that are to stand side by side were made with different copies of one network."""
+
+
 @dataclass
 class Context:
     """What a task gets besides its parameters: where to compute, where files go, and a way to tell how far it is."""
@@ -337,12 +341,39 @@ def compute(trial: Trial, store: Store, device: str, bar: Any = None) -> Record:
         params=trial.parameters.model_dump(mode="json"),
         result=result,
         times=context.times,
-        provenance=provenance.describe(device) | {"processes": distributed.world()},
+        provenance=provenance.describe(device) | {"processes": distributed.world(), "networks": _networks(trial, context)},
     )
     if distributed.is_main():
         store.put(trial, record)
     distributed.barrier()  # so that the others find the record, and what else the main one has written
     return record
+
+
+def _networks(trial: Trial, context: Context) -> dict[str, str]:
+    """SHA-256 of the networks that `trial` started from and of the one that it left, by the key of whoever trained them."""
+    files = {one.key: context.network(one) for one in (*trial.needs(), trial) if one.definition.leaves}
+    return {key: weights.sha256(path) for key, path in files.items() if path.is_file()}
+
+
+def check_networks(records: Iterable[Record]) -> None:
+    """Raise MixedNetworks unless all records that have to do with one network have to do with the same copy of it.
+
+    A training repeated on another kind of processor gives another network: rounding differs, and grows. What was measured
+    on the one cannot be set against what was measured on the other. A record that does not say which copy it had, as those
+    before November 2026, goes with others of that kind only.
+    """
+    copies: dict[Trial, set[str | None]] = {}
+    for record in records:
+        trial = Trial(record.task, record.params)
+        for one in (*trial.needs(), trial):
+            if one.definition.leaves:
+                copies.setdefault(one, set()).add(record.provenance.get("networks", {}).get(one.key))
+    for one, found in copies.items():
+        if len(found) > 1:
+            raise MixedNetworks(
+                f"the records that build on {describe(one)} (key {one.key}) were made with {len(found)} different copies of "
+                "that network, because it was trained more than once; --force computes all of them with one"
+            )
 
 
 def _named(fault: Exception, trial: Trial) -> Exception:

@@ -31,6 +31,7 @@ def hardware(device: str) -> dict[str, Any]:
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),  # on which the last digits of a training hang
         "memory_gib": _memory_gib(),
         "system": platform.system(),
     }
