@@ -66,12 +66,13 @@ def literal_next(weights, communities, l1):
 
 
 def reference_plan(target, groups, *, counter="macs", measure="maps", step=1, layer="redundant", edges="anew", **options):
-    """SRP as the abstract tells it: each iteration looks at every layer from scratch."""
+    """SRP as the abstract tells it: each iteration looks at every layer anew. Likeness is that in the whole network."""
     model = small()
     how = {name: options.pop(name) for name in ("sparsify", "quantile", "neighbours", "threshold") if name in options}
     kind = options.pop("kind", "count")
     left = {name: list(range(cutting.width(model.get_submodule(name)))) for name in groups}
     wide = {name: len(filters) for name, filters in left.items()}
+    alike = mrp.similarities(model, images(), [member for group in groups.values() for member in group], measure)
     trace = []
 
     def removed():
@@ -81,9 +82,7 @@ def reference_plan(target, groups, *, counter="macs", measure="maps", step=1, la
     while removed() < target:
         looks = {}
         for name, group in groups.items():
-            alike = mrp.similarities(model, images(), group, measure)
-            mean = sum(alike.values()) / len(alike)
-            among = np.ix_(left[name], left[name])
+            mean, among = sum(alike[member] for member in group) / len(group), np.ix_(left[name], left[name])
             weights = mrp.filter_graph(mean[among], **how) if edges == "anew" else mrp.filter_graph(mean, **how)[among]
             found = mrp.communities(weights, **options)
             looks[name] = mrp.redundancy(len(left[name]), found, weights, kind), found, weights
