@@ -100,9 +100,12 @@ def timed(before: Sequence[float], after: Sequence[float], images: int = 1) -> R
     return record("speed", params, {"cost": cost, "latency": rows, "threads": 1})
 
 
-def profiled(averages: Sequence[float], spread: Sequence[float]) -> Record:
+def profiled(
+    averages: Sequence[float], spread: Sequence[float], activity: Sequence[float] = (), seed: int = 0, **given: Any
+) -> Record:
     layers = {"a": {"Eq. 1 and 2": {"averages": list(averages)}}}
-    return record("profile", {"baseline": network()}, {"layers": layers, "spread": {"a": list(spread)}})
+    result = {"layers": layers, "spread": {"a": list(spread)}, "activity": {"a": list(activity)}}
+    return record("profile", {"baseline": network(seed, **given), "draw": seed}, result)
 
 
 def transferred(diverse: float, reached: float, seed: int = 0, epochs: int = 20) -> Record:

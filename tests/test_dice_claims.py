@@ -384,6 +384,15 @@ def test_similarity_is_more_than_spread_unless_spread_orders_the_filters_alike()
     assert verdict(words, profiles=[profiled(averages, [0.5, 0.3, 0.4, 0.1, 0.2])]) == HERE + "undecided"
 
 
+def test_the_layers_of_all_trainings_of_a_network_are_one_case():
+    averages = [0.1, 0.2, 0.3, 0.4, 0.5]
+    trainings = [profiled(averages, averages[::-1], seed=seed) for seed in range(2)]
+    trainings += [profiled(averages, averages, seed=2), profiled(averages, averages, dataset="cifar10")]
+    mnist, cifar10 = dice_evidence.more_than_spread(dice_evidence.Records(profiles=trainings))
+    assert mnist.numbers == "median -1.00 (-1.00 to +1.00) over 3 layers of 3 trainings"
+    assert cifar10.numbers == "median +1.00 (+1.00 to +1.00) over 1 layers"
+
+
 def test_diverse_networks_are_better_starts_if_they_rank_higher():
     up = [transferred(0.1 * i, 10.0 * i, seed=i) for i in range(1, 8)]
     down = [transferred(0.1 * i, -10.0 * i, seed=i) for i in range(1, 8)]

@@ -37,6 +37,11 @@ def texts(labels: Any) -> list[str]:
     return [label.get_text() for label in labels]
 
 
+def placed(matrix: Any) -> dict[tuple[float, float], str]:
+    """What stands in a matrix off its diagonal, by column and row."""
+    return {text.get_position(): text.get_text() for text in matrix.texts if len(set(text.get_position())) > 1}
+
+
 def hollow(ax: Any) -> list[tuple[float, float]]:
     return [(line.get_xdata()[0], line.get_ydata()[0]) for line in ax.lines if line.get_markerfacecolor() == "white"]
 
@@ -76,7 +81,8 @@ def profile(layers: int = 1, spread: list[float] | None = None) -> Record:
         for reading, counts in PAIRS.items()
     }  # fmt: skip
     names = [f"features.{i}" for i in range(layers)]
-    result = {"layers": dict.fromkeys(names, found), "spread": dict.fromkeys(names, spread or [0.1, 0.2, 0.3, 0.4])}
+    result = {"layers": dict.fromkeys(names, found), "spread": dict.fromkeys(names, spread or [0.1, 0.2, 0.3, 0.4]),
+              "activity": {name: [1.0, 0.0, 1.0, 1.0] for name in names}}  # fmt: skip
     return record("profile", {"baseline": BASE, "bins": 4}, result)
 
 
@@ -96,7 +102,7 @@ def test_of_many_layers_four_are_drawn_in_the_order_of_their_depth() -> None:
 def test_the_matrix_has_what_both_readings_remove_and_above_it_chance() -> None:
     (ax,) = figures.shared(profile()).axes
     # Of four filters each removes two: one in common of three. By chance 0, 1 or 2 are shared, in 1, 4, 1 of 6 cases.
-    assert texts(ax.texts) == ["1.00", f"{(4 / 3 + 1) / 6:.2f}", "0.33", "1.00"]
+    assert placed(ax) == {(0, 1): "0.33", (1, 0): f"{(4 / 3 + 1) / 6:.2f}"}
 
 
 def test_spreads_have_a_rank_correlation_for_each_layer_and_for_what_is_beside_it() -> None:
@@ -104,6 +110,45 @@ def test_spreads_have_a_rank_correlation_for_each_layer_and_for_what_is_beside_i
     left, right = figures.spreads(profile(2), {"noise": other}).axes
     assert texts(left.get_legend().get_texts()) == ["features.0", "features.1", "noise"]
     assert [line.get_xdata()[0] for line in right.lines] == pytest.approx([-1, -1, 0.5])
+    assert hollow(left) == [(0.2, 0.3)] * 2  # the dead filter of each layer
+
+
+def lived(norms: list[float], dead: list[int], seed: int = 0, layers: int = 1, dataset: str = "mnist") -> Record:
+    activity = [0.0 if filter in dead else 1.0 for filter in range(len(norms))]
+    names = [f"features.{i}" for i in range(layers)]
+    result = {"norm": dict.fromkeys(names, norms), "activity": dict.fromkeys(names, activity)}
+    return record("profile", {"baseline": BASE | {"dataset": dataset}, "draw": seed}, result)
+
+
+def marked(ax: Any, marker: str) -> list[list[tuple[float, float]]]:
+    lines = [line for line in ax.lines if line.get_marker() == marker]
+    return [list(zip(line.get_xdata(), line.get_ydata(), strict=True)) for line in lines]
+
+
+def test_norms_stand_in_their_order_with_the_dead_marked_training_by_training() -> None:
+    fig = figures.norms([lived([2.0, 1.0, 4.0], [0]), lived([0.0, 5.0, 1.0], [0, 1], seed=1)])
+    (ax,) = fig.axes
+    assert ax.get_yscale() == "log"
+    assert marked(ax, "x") == [[(1, 2)], [(0, 0.1), (2, 5)]]  # a norm of 0 has a place below all others
+    assert marked(ax, ".") == [[(0, 1), (2, 4)], [(1, 1)]]
+    assert texts(fig.legends[0].get_texts()) == ["living", "dead"]
+
+
+def test_norms_have_a_row_for_each_network_and_a_panel_for_each_of_at_most_four_layers() -> None:
+    fig = figures.norms([lived([1.0], []), lived([1.0, 2.0], [], layers=13, dataset="cifar10")])
+    assert [ax.get_title() for ax in fig.axes] == [
+        "features.0, 1 filters", "features.0, 2 filters", "features.4, 2 filters", "features.8, 2 filters",
+        "features.12, 2 filters"]  # fmt: skip
+    assert fig.axes[1].get_ylabel().startswith("dice_cnn on CIFAR-10")
+
+
+def test_the_agreement_of_methods_has_its_mean_and_above_it_chance() -> None:
+    row = {"network": "dice_cnn on MNIST", "dial": "target 0.43"}
+    pairs = [row | {"first": "dice", "second": "l1", "Jaccard": Values([0.5, 0.7]), "by chance": Values([0.58])},
+             row | {"first": "dice", "second": "random", "Jaccard": Values(), "by chance": Values()}]  # fmt: skip
+    (ax,) = figures.agreement(pd.DataFrame(pairs)).axes
+    assert texts(ax.get_yticklabels()) == ["Sørensen-Dice", "Random", "L1"]
+    assert placed(ax) == {(0, 2): "0.60", (2, 0): "0.58"}
 
 
 # Figure 2
@@ -259,8 +304,22 @@ def test_transfers_have_a_panel_for_each_predictor_that_is_known() -> None:
         lambda: figures.transfers(pd.DataFrame()),
         lambda: figures.similarities(profile(0)),
         lambda: figures.shared(profile(0)),
+        lambda: figures.norms([]),
+        lambda: figures.agreement(pd.DataFrame()),
     ],
-    ids=["curves", "methods", "readings", "tunings", "stops", "speeds", "transfers", "similarities", "shared"],
+    ids=[
+        "curves",
+        "methods",
+        "readings",
+        "tunings",
+        "stops",
+        "speeds",
+        "transfers",
+        "similarities",
+        "shared",
+        "norms",
+        "agreement",
+    ],
 )
 def test_a_figure_of_no_records_is_refused(draw: Callable[[], Any]) -> None:
     with pytest.raises(BadValue, match=r"the number of .* is 0, but must be at least 1"):

@@ -100,5 +100,5 @@ def test_activity_is_the_deviation_over_images_and_places_behind_batch_norm_and_
 
 
 def test_a_filter_is_dead_if_it_varies_next_to_not_at_all_beside_the_liveliest() -> None:
-    assert diversity.dead([2.0, 0.0, 0.002, 0.0021]) == [False, True, True, False]
+    assert diversity.dead([2.0, 0.0, 0.0002, 0.00021]) == [False, True, True, False]
     assert diversity.dead([0.0, 0.0]) == [True, True]

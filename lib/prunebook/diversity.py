@@ -25,7 +25,7 @@ READINGS: dict[str, dict[str, Any]] = {  # options of `methods.dice.plan`
 }
 BOUNDED = ("Eq. 1 and 2", "signs apart", "activations", "activations, signs apart")  # readings whose values are in [0, 1]
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
-SILENT = 1e-3  # share of the layer's largest activity up to which a filter counts as dead
+SILENT = 1e-4  # share of the layer's largest activity up to which a filter counts as dead
 
 
 def similarities(model: nn.Module, images: Tensor, reading: str) -> dict[str, Tensor]:
@@ -92,7 +92,9 @@ def activity(model: nn.Module, images: Tensor) -> dict[str, list[float]]:
 def dead(activity: Sequence[float]) -> list[bool]:
     """Whether each filter of a layer is dead: its `activity` is at most `SILENT` of the layer's largest.
 
-    A dead filter tells those that read it the same, whatever the image: it can go, or at most leave a constant behind.
+    A dead filter tells those that read it the same, whatever the image: it can go, or at most leave a constant behind. The
+    share is not critical, since behind a shut ReLU the activity is 0. What answers to images that are too rare to be among
+    those looked at counts as dead, too.
 
     This asks what a filter does, not how large its weights are, since neither implies the other. Batch norm divides by
     the deviation of a filter's output, so that small weights may do all that large ones do, if its scale has not decayed

@@ -568,23 +568,27 @@ def one_method(r: Records) -> list[Case]:
 
 
 def more_than_spread(r: Records) -> list[Case]:
-    """Rank correlation, in every layer, of a filter's average similarity with its own spread."""
-    cases = []
+    """Rank correlation, in every layer of every training, of a filter's average similarity with its own spread."""
+    found: dict[Network, list[Record]] = {}
     for record in r.profiles:
-        layers = record.result["layers"]
-        found = {
-            name: float(stats.spearmanr(layers[name]["Eq. 1 and 2"]["averages"], spread).statistic)
-            for name, spread in record.result["spread"].items() if name in layers
-        }  # fmt: skip
-        known = [rho for rho in found.values() if not math.isnan(rho)]
+        p = Trial(record.task, record.params).parameters.baseline
+        found.setdefault(Network(p.dataset, p.arch, p.options.get("width", 1), math.nan), []).append(record)
+    cases = []
+    for on, records in found.items():
+        known = [rho for record in records for rho in _spread_correlations(record) if not math.isnan(rho)]
         if known:
             middle = median(known)
             verdict = "does not hold here" if middle < OWN else "holds here" if middle > OWN / 2 else "undecided"
-            numbers = f"median {middle:+.2f} ({min(known):+.2f} to {max(known):+.2f}) over {len(known)} layers"
-            p = Trial(record.task, record.params).parameters.baseline
-            on = frozenset({Network(p.dataset, p.arch, p.options.get("width", 1), math.nan)})
-            cases.append(Case(network(p.dataset, p.arch), numbers, verdict, "Spearman's rho", on))
+            over = f"{len(known)} layers" + (f" of {len(records)} trainings" if len(records) > 1 else "")
+            numbers = f"median {middle:+.2f} ({min(known):+.2f} to {max(known):+.2f}) over {over}"
+            cases.append(Case(network(on.dataset, on.arch), numbers, verdict, "Spearman's rho", frozenset({on})))
     return cases
+
+
+def _spread_correlations(profile: Record) -> list[float]:
+    layers, spreads = profile.result["layers"], profile.result["spread"]
+    averages = {name: found["Eq. 1 and 2"]["averages"] for name, found in layers.items()}
+    return [float(stats.spearmanr(averages[name], spreads[name]).statistic) for name in averages]
 
 
 def no_tuning(r: Records) -> list[Case]:

@@ -6,7 +6,8 @@ A figure of no records is refused with BadValue.
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import combinations, product
 from statistics import fmean
 from typing import Any
 
@@ -20,9 +21,18 @@ from matplotlib.ticker import MaxNLocator
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from prunebook.diversity import READINGS
+from prunebook.diversity import READINGS, dead
 from prunebook.methods import dice
-from prunebook.report.dice_tables import THESIS_DATASETS, THESIS_METHODS, THESIS_MODELS, common_moment, lead, network
+from prunebook.report.dice_tables import (
+    THESIS_DATASETS,
+    THESIS_METHODS,
+    THESIS_MODELS,
+    THESIS_RATIO,
+    common_moment,
+    lead,
+    network,
+    place,
+)
 from prunebook.report.figures import GREY, MARKERS, MOMENTS, PALETTE, marks, panels, require_some
 from prunebook.report.kcore_comparisons import by_chance, jaccard
 from prunebook.report.tables import repetitions
@@ -30,7 +40,6 @@ from prunebook.studies.dice import METHODS
 from prunebook.trials import Record, Trial
 
 PALE = "#d9d9d9"
-THESIS_RATIO = 0.2  # its elbow, and the ratio of its Table 2
 LAYERS = 4  # at most so many are drawn one by one
 
 
@@ -69,14 +78,14 @@ def choice(similarity: Tensor, ratio: float) -> Figure:
     ax.plot(places[stays], averages[order][stays], ls="", marker="o", color=PALETTE[0], label="stays")
     look: dict[str, Any] = {"ls": "", "marker": "X", "ms": 8, "color": PALETTE[3]}
     ax.plot(places[~stays], averages[order][~stays], label="goes", **look)
-    for share, words, place, side in (
+    for share, words, at, side in (
         (1 - ratio / 2, 'above: "redundant"', 0, "left"),
         (ratio / 2, 'below: "uninformative"', len(order) - 1, "right"),
     ):
         level = np.quantile(averages, share)
         ax.axhline(level, color=GREY, lw=1, ls="--")
         text = f"{share:g} quantile; {words}"
-        ax.annotate(text, (place, level), (0, 4), fontsize=8, ha=side, textcoords="offset points")
+        ax.annotate(text, (at, level), (0, 4), fontsize=8, ha=side, textcoords="offset points")
     ax.set_xlabel("filters, by their average")
     ax.set_ylabel("average similarity\nto the others")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -126,26 +135,104 @@ def shared(record: Record) -> Figure:
     require_some(layers, "layers")
     readings = [name for name in READINGS if name in next(iter(layers.values()))]
     gone = {reading: {name: _as_text(found, reading) for name, found in layers.items()} for reading in readings}
+    pairs = [(second, first) for first, second in combinations(readings, 2)]
+    matrix = {(a, b): (jaccard(gone[a], gone[b]), by_chance(gone[a], gone[b])) for a, b in pairs}
     n = len(readings)
-    values = np.array([[jaccard(gone[a], gone[b]) for b in readings] for a in readings])
     fig, ax = plt.subplots(figsize=(1.9 + 0.85 * n, 1.3 + 0.55 * n))
-    lower = np.ma.masked_where(np.triu(np.ones((n, n)), 1) == 1, values)
-    ax.imshow(lower, vmin=0, vmax=1, cmap="viridis", aspect="auto")
-    for i in range(n):
-        for j in range(n):
-            above = j > i
-            value = by_chance(gone[readings[i]], gone[readings[j]]) if above else values[i, j]
-            color = GREY if above else "black" if value > 0.55 else "white"
-            ax.text(j, i, f"{value:.2f}", ha="center", va="center", color=color, fontsize=9)
-    ax.set_xticks(range(n), [reading.replace(", ", ",\n").replace(" ", "\n", 1) for reading in readings], fontsize=8)
-    ax.set_yticks(range(n), readings, fontsize=9)
-    ax.grid(False)
+    _halves(ax, readings, matrix)
     ax.set_title(f"{_of(record)}: removed by both, of those that either removes", fontsize=10)
     return fig
 
 
+def agreement(frame: pd.DataFrame) -> Figure:
+    """Of the filters that two methods keep of one trained network, the part that both do: mean Jaccard index.
+
+    `frame`: `dice_choices.shared`; a panel for each network and target. Above the diagonal, in grey: what chance would give.
+    """
+    require_some(frame)
+    cases: Any = frame.groupby(["network", "dial"], sort=False)
+    names = _in_order([*frame["first"], *frame.second])
+    n = len(names)
+    fig, axes = panels(len(cases), width=1.4 + 0.8 * n, height=1.4 + 0.5 * n, sharey=False)
+    for ax, ((name, dial), rows) in zip(axes, cases, strict=True):
+        found = zip(rows["second"], rows["first"], rows.Jaccard, rows["by chance"], strict=True)
+        _halves(ax, names, {(b, a): (fmean(index), fmean(chance)) for b, a, index, chance in found if index}, _named)
+        ax.set_title(f"{name}, {dial}:\nkept by both, of those that either keeps", fontsize=10)
+    return fig
+
+
+def _halves(
+    ax: Axes,
+    names: Sequence[str],
+    pairs: Mapping[tuple[str, str], tuple[float, float]],
+    named: Callable[[str], str] = str,
+) -> None:
+    """A square of names: (later, earlier) -> a share, below the diagonal and coloured, and chance, above it and in grey."""
+    n = len(names)
+    shown = np.ma.masked_all((n, n))
+    np.fill_diagonal(shown, 1)
+    for (i, first), (j, second) in product(enumerate(names), repeat=2):
+        if i == j:
+            ax.text(j, i, "1.00", ha="center", va="center", color="black", fontsize=9)
+        elif (first, second) in pairs:
+            shown[i, j], chance = pairs[first, second]
+            color = "black" if shown[i, j] > 0.55 else "white"
+            ax.text(j, i, f"{shown[i, j]:.2f}", ha="center", va="center", color=color, fontsize=9)
+            ax.text(i, j, f"{chance:.2f}", ha="center", va="center", color=GREY, fontsize=9)
+    ax.imshow(shown, vmin=0, vmax=1, cmap="viridis", aspect="auto")
+    labels = [named(name) for name in names]
+    ax.set_xticks(range(n), [label.replace(", ", ",\n").replace(" ", "\n", 1) for label in labels], fontsize=8)
+    ax.set_yticks(range(n), labels, fontsize=9)
+    ax.grid(False)
+
+
+def norms(records: Sequence[Record]) -> Figure:
+    """L2 norms of the filters of each layer, in their order, on a logarithmic axis; the dead are marked (`diversity.dead`).
+
+    `records`: of "profile" trials. A row of panels for each network, a column for each of at most `LAYERS` layers, a line
+    for each training. A norm of zero stands at the lower end of the axis.
+    """
+    require_some(records)
+    frame = pd.DataFrame([place(record) | {"record": record} for record in records])
+    found = [(name, _chosen(rows.record.iloc[0].result["norm"]), list(rows.record)) for name, rows in _networks(frame)]
+    columns = max(len(layers) for _, layers, _ in found)
+    size = (2.7 * columns + 0.8, 2.7 * len(found) + 0.6)
+    fig, grid = plt.subplots(len(found), columns, figsize=size, squeeze=False, sharey="row")
+    for axes, (name, layers, own) in zip(grid, found, strict=True):
+        for ax, layer in zip(axes, layers, strict=False):
+            _ordered_norms(ax, [(record.result["norm"][layer], record.result["activity"][layer]) for record in own])
+            ax.set_title(f"{layer}, {len(own[0].result['norm'][layer])} filters", fontsize=10)
+        axes[0].set_ylabel(f"{name}\nL2 norm of the filter")
+        for ax in axes[len(layers) :]:
+            ax.remove()
+    for ax in grid[-1]:
+        ax.set_xlabel("filters, by their norm")
+    keys = [Line2D([], [], ls="", **look) for look in LIFE.values()]
+    fig.legend(keys, list(LIFE), loc="outside lower center", ncols=2, fontsize=8)
+    return fig
+
+
+LIFE: dict[str, dict[str, Any]] = {"living": {"color": PALETTE[0], "marker": ".", "ms": 5},
+                                   "dead": {"color": PALETTE[3], "marker": "x", "ms": 4}}  # fmt: skip
+
+
+def _ordered_norms(ax: Axes, trainings: Sequence[tuple[Sequence[float], Sequence[float]]]) -> None:
+    """A line for each training of the layer, whose filters have these norms and activities."""
+    least = min((norm for norms, _ in trainings for norm in norms if norm > 0), default=1.0)
+    for values, activity in trainings:
+        order = np.argsort(values, kind="stable")
+        heights, silent = np.maximum(values, least / 10)[order], np.array(dead(activity))[order]
+        ax.plot(heights, color=PALE, lw=1)
+        for is_dead, look in zip((False, True), LIFE.values(), strict=True):
+            (places,) = np.nonzero(silent == is_dead)
+            ax.plot(places, heights[places], ls="", **look)
+    ax.set_yscale("log")
+
+
 def spreads(record: Record, others: Mapping[str, tuple[Any, Any]]) -> Figure:
     """Average similarity against spread of each filter: left of some layers, right the rank correlation in every one.
+
+    Hollow marks are filters that were dead before any cut (`diversity.dead`).
 
     Parameters
     ----------
@@ -160,10 +247,14 @@ def spreads(record: Record, others: Mapping[str, tuple[Any, Any]]) -> Figure:
     fig, (left, right) = plt.subplots(1, 2, figsize=(9.6, 3.9), width_ratios=(1.5, 1))
     for name, look in looks.items():
         left.plot(*pairs[name], ls="", ms=4, alpha=0.7, label=name, **look)
+        if name not in others:
+            silent = np.array(dead(record.result["activity"][name]))
+            spread, average = (np.array(values)[silent] for values in pairs[name])
+            left.plot(spread, average, ls="", ms=4, mfc="white", **look)
     left.set_xlabel("spread: mean |w| / max |w|")
     left.set_ylabel("average similarity to the others")
     left.set_title(_of(record), fontsize=10)
-    left.legend(fontsize=8, markerscale=1.5)
+    left.legend(fontsize=8, markerscale=1.5, title="hollow: dead", title_fontsize=8)
     for i, (name, (spread, average)) in enumerate(pairs.items()):
         look = looks.get(name, {"color": PALETTE[7], "marker": "."})
         right.plot(spearmanr(spread, average).statistic, i, **look)
@@ -404,8 +495,7 @@ def speeds(records: Sequence[Record]) -> Figure:
     quartiles of a ratio.
     """
     require_some(records, "records")
-    frame = pd.DataFrame([{"dataset": r.params["baseline"]["dataset"], "arch": r.params["baseline"]["arch"], "record": r}
-                          for r in records])  # fmt: skip
+    frame = pd.DataFrame([place(record) | {"record": record} for record in records])
     networks = _networks(frame)
     most = max(len(rows) for _, rows in networks)
     fig, axes = panels(len(networks), width=6.4, height=0.55 * most + 1.6, sharey=False)

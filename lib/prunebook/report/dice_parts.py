@@ -171,16 +171,25 @@ def variants(records: Sequence[Record], before: Sequence[Record] = ()) -> pd.Dat
 
 
 def _against_base(own: pd.DataFrame, base: pd.DataFrame) -> dict[str, Any]:
-    pairs = own.merge(base, on=["seed", "draw"], suffixes=("", " base"))
-    alike = [(jaccard(a, b), by_chance(a, b)) for a, b in zip(pairs.keep, pairs["keep base"], strict=True)]
-    return {
-        "Jaccard": Values(index for index, _ in alike),
-        "by chance": Values([fmean(chance for _, chance in alike)] if alike else []),
+    return alike(own, base) | {
         "MACs removed, %": repetitions(own, "FR macs"),
         "recalibrated": repetitions(own, "top1 recalibrated"),
         "minus base": paired(own, base, "top1 recalibrated"),
         "fine-tuned": repetitions(own, "top1 fine-tuned"),
         "minus base fine-tuned": paired(own, base, "top1 fine-tuned"),
+    }
+
+
+def alike(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, Values]:
+    """ "Jaccard" of the filters that two choices keep of the same trained network, and its mean "by chance".
+
+    Both are rows of `comparisons`, one for each repetition; those that only one of them has do not count.
+    """
+    pairs = first.merge(second, on=["seed", "draw"], suffixes=("", " of second"))
+    found = [(jaccard(a, b), by_chance(a, b)) for a, b in zip(pairs.keep, pairs["keep of second"], strict=True)]
+    return {
+        "Jaccard": Values(index for index, _ in found),
+        "by chance": Values([fmean(chance for _, chance in found)] if found else []),
     }
 
 

@@ -80,7 +80,7 @@ class Parameters(NetworkParameters):
     )
     control: bool = Field(False, description="give the unpruned network the epochs of fine-tuning as well")
     drops: list[float] = Field([], description="points of validation accuracy to lose before removal stops (section 3.2)")
-    profiles: bool = Field(False, description="show the similarities of every layer")
+    profiles: bool = Field(False, description="show the similarities of every layer, and which filters are dead")
     speed: bool = Field(False, description="measure latency before and after pruning to the targets")
     transfer_to: str | None = Field(None, description="dataset on which candidates are fine-tuned")
     candidates: list[Candidate] = Field([], description="networks to choose from, each [dataset, arch, epochs, seed]")
