@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from prunebook import data, distributed, diversity, measure, training, weights
 from prunebook.errors import choose, require
-from prunebook.methods import baselines, dice
+from prunebook.methods import baselines, dice, mrp
 from prunebook.plan import PruningPlan
+from prunebook.trials.communities import Mrp
 from prunebook.trials.engine import Context
 from prunebook.trials.tasks import Baseline, Fit, Seed, costs, example, load_data, load_network, normalisation, scores
 from prunebook.trials.tasks import fit as train
@@ -49,7 +50,7 @@ class Importance(Parameters):
     ratio: Ratio = None
     target: Target = None
     scope: Literal["uniform", "global"] = "uniform"
-    layers: Literal["conv", "all"] = "conv"
+    layers: Literal["conv", "internal", "all"] = "conv"
 
     @field_validator("criterion")
     @classmethod
@@ -60,7 +61,7 @@ class Importance(Parameters):
         return " ".join([self.criterion, *_unusual(self)])
 
 
-Decision = Annotated[Dice | Importance, Field(discriminator="method")]
+Decision = Annotated[Dice | Importance | Mrp, Field(discriminator="method")]
 SHORT = ("method", "criterion", "ratio", "target")  # not repeated in a description
 
 
@@ -385,7 +386,7 @@ def _network(p: Compared, dataset: data.Dataset, context: Context) -> nn.Module:
         return load_network(p.baseline, dataset, context)
     start = p.start()
     assert start is not None
-    return weights.load(context.checkpoint(start)).to(context.device)
+    return weights.load(context.network(start)).to(context.device)
 
 
 class _Looks(NamedTuple):
@@ -400,8 +401,10 @@ def _looks(p: Compared, dataset: data.Dataset) -> _Looks:
     return _Looks(data.normalise(images, *normalisation(p.baseline, dataset)), labels)
 
 
-def _decide(decision: Dice | Importance, model: nn.Module, looks: _Looks, seed: int) -> PruningPlan:
+def _decide(decision: Dice | Importance | Mrp, model: nn.Module, looks: _Looks, seed: int) -> PruningPlan:
     options = {name: value for name, value in decision if name != "method"}
+    if isinstance(decision, Mrp):
+        return mrp.plan(model, looks.images, seed=seed, **options)
     if isinstance(decision, Dice):
         return dice.plan(model, images=looks.images, **options)
     return baselines.plan(model, images=looks.images, labels=looks.labels, seed=seed, **options)
