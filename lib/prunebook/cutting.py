@@ -156,7 +156,7 @@ def cost_if_kept(
     """
     graph, work = _dependency_graph(model, example_inputs)
     layers = {name: module for name, module in work.named_modules() if isinstance(module, (*_LAYERS, *_NORMS))}
-    name_of = {module: name for name, module in layers.items()}
+    name_of: dict[nn.Module, str] = {module: name for name, module in layers.items()}
     # For each named layer: with which of its channels inputs or outputs of which layers vanish.
     follows = {name: _vanishing(graph, layers[name], name_of) for name in names}
     sizes = {name: _sizes(layer) for name, layer in layers.items()}
