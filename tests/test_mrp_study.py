@@ -1,0 +1,140 @@
+"""The MRP study: what may be asked for, and that the trials it amounts to belong together."""
+
+from collections import Counter
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from prunebook.errors import BadValue
+from prunebook.notebooks import Description
+from prunebook.studies import mrp as study
+from prunebook.studies.mrp import Parameters
+from prunebook.trials import Trial
+
+FILE = Path(__file__).parents[1] / "notebooks" / "mrp.yml"
+RUNS = Description.model_validate(yaml.safe_load(FILE.read_text(encoding="utf-8"))).runs
+GIVEN = {"weights": {"resnet20": "a.th"}}
+EVERY: dict[str, Any] = {
+    **{"methods": ["mrp", "mrp, uniform", "l1"], "targets": [0.3, 0.5], "variants": ["step 1"], "finetune": 2},
+    **{"control": True, "trace": True, "graphs": ["layer1.1.conv1"], "roles": ["mrp", "graph of weights"], "seeds": 2},
+}
+
+
+@cache
+def of_run(name: str) -> Parameters:
+    return Parameters.check(RUNS[name].parameters)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_every_run_has_trials_that_are_valid_and_asked_for_once(name: str) -> None:
+    trials = study.trials(of_run(name))
+    assert len({trial.key for trial in trials}) == len(trials) > 0
+
+
+@pytest.mark.parametrize("name", ["smoke", "quick", "paper"])
+def test_runs_for_readers_exercise_every_part(name: str) -> None:
+    assert all(study.parts(of_run(name)).values())
+
+
+def test_trials_of_a_run_come_after_what_they_need() -> None:
+    done: set[Trial] = set()
+    for part in study.parts(Parameters.check(EVERY)).values():
+        for trial in part:
+            assert set(trial.needs()) <= done
+            done.add(trial)
+
+
+def test_every_method_gets_the_same_target_images_and_epochs() -> None:
+    p = Parameters.check(EVERY | {"finetune_images": 500})
+    for seed in (0, 1):
+        alike = {
+            str((t.parameters.baseline, t.parameters.finetune, t.parameters.images, t.parameters.recalibrate))
+            for t in [*study.methods(p), *study.variants(p), *study.controls(p)]
+            if t.parameters.draw == seed
+        }
+        assert len(alike) == 1
+    assert Counter(t.parameters.decision.target for t in study.methods(p)) == {0.3: 2 * 3, 0.5: 2 * 3}
+    fit = study.methods(p)[0].parameters.finetune
+    assert (fit.epochs, fit.images) == (2, 500)
+    assert {t.parameters.decision.ratio for t in study.controls(p)} == {0.0}
+
+
+def test_criteria_prune_the_layers_that_mrp_does() -> None:
+    (trial,) = study.methods(Parameters.check({"methods": ["l1"]}))
+    assert trial.parameters.decision.layers == "internal"
+
+
+@pytest.mark.parametrize("name", [*study.OTHER_LAYERS, *study.VARIANTS])
+def test_a_variant_differs_in_what_its_name_says_and_in_nothing_else(name: str) -> None:
+    plain, other = study.decision("mrp", 0.5), study.decision(name, 0.5)
+    changes = {**study.OTHER_LAYERS, **study.VARIANTS}[name]
+    assert other == plain | changes
+    assert changes
+    assert len({str(value) for value in {**study.OTHER_LAYERS, **study.VARIANTS}.values()}) == len(study.VARIANTS) + 2
+
+
+def test_of_given_weights_there_is_one_network_to_test_the_hypothesis_on() -> None:
+    given, trained = Parameters.check(EVERY | GIVEN), Parameters.check(EVERY)
+    assert [(t.parameters.seed, t.parameters.measure) for t in study.roles(given)] == [(0, "maps"), (0, "weights")]
+    assert len({t.parameters.baseline.fit.seed for t in study.roles(trained)}) == 2
+    assert len(study.methods(given)) == len(study.methods(trained))
+    assert len(set(study.baselines(given))) == 1
+    assert {t.parameters.images for t in study.roles(given)} == {200}
+    assert [t.parameters.draw for t in study.traces(trained)] == [0, 0]
+
+
+def test_architectures_can_have_other_numbers_of_repetitions() -> None:
+    p = Parameters.check({"arch": ["resnet20", "resnet32"], "seeds": 3, "seeds_of": {"resnet32": 1}, "methods": ["mrp"]})
+    assert Counter(t.parameters.baseline.arch for t in study.methods(p)) == {"resnet20": 3, "resnet32": 1}
+    assert p.repeated == "seeds (draw of images, batches, and initial weights of the network): 3; resnet32: 1"
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ({"methods": "mrp", "targets": "0.4"}, {"methods": ["mrp"], "targets": [0.4]}),
+        ({"targets": [0.5, 0.3, 0.5]}, {"targets": [0.3, 0.5]}),
+        ({"roles": "mrp", "trace": "true"}, {"roles": ["mrp"], "trace": True}),
+        ({"finetune_lr": "1e-3", "methods": ["l1", "l1"]}, {"finetune_lr": 0.001, "methods": ["l1"]}),
+    ],
+)
+def test_text_and_single_values_are_understood(given: dict[str, Any], meant: dict[str, Any]) -> None:
+    assert Parameters.check(given) == Parameters.check(meant)
+
+
+def test_differences_name_what_is_not_the_abstract_s() -> None:
+    paper, lite, quick = (" ".join(study.differences(of_run(name))) for name in ("paper", "lite", "quick"))
+    assert "the abstract names" not in paper
+    assert "Retraining: 40 epochs of SGD from 0.01, schedule cosine" in paper
+    assert "resnet56: the abstract names ResNet-110 alone." in lite
+    assert "Retraining: 1 epoch of 10,000 training images of SGD" in lite
+    assert "trained on our validation split too" in lite
+    assert "resnet20: narrower than usual." in quick
+    assert "Data: digits; the abstract names CIFAR-10." in quick
+    assert "what a filter graph" in quick.lower()
+    assert not [s for s in study.differences(Parameters.check({})) if "Retraining" in s or "hypothesis" in s]
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"methods": ["mrp, unifrom"]}, "method is 'mrp, unifrom'.*did you mean 'mrp, uniform'"),
+    ({"variants": ["step 2"], "methods": ["mrp"]}, "variant is 'step 2'.*did you mean 'step 1'"),
+    ({"variants": ["step 1"], "methods": ["l1"]}, "methods is \\['l1'\\], but must be with 'mrp' among them"),
+    ({"control": True, "methods": ["mrp"]}, "finetune is 0, but must be at least 1 where control is given"),
+    ({"targets": [1]}, "target is 1.0, but must be a share of the MACs"),
+    ({"targets": []}, "targets"),
+    ({"roles": ["weights"]}, "graph is 'weights'.*did you mean 'graph of weights'"),
+    ({"graphs": ["layer4.1.conv1"]}, "layer of resnet20 in graphs is 'layer4.1.conv1'.*did you mean 'layer"),
+    ({"seeds_of": {"resnet21": 1}}, "seeds_of names 'resnet21', which is no architecture; did you mean"),
+    ({"seeds_of": {"resnet20": 0}}, "seeds_of resnet20 is 0, but must be from 1 to 100"),
+    ({"draws": 9, "tested": 8}, "draws is 9, but must be at most 8: each has test images of its own"),
+    ({"finetune_schedule": "step"}, "finetune_schedule is 'step', but must be one-cycle, cosine or constant"),
+]
+
+
+@pytest.mark.parametrize(("given", "words"), WRONG)
+def test_wrong_parameters_are_refused_in_one_sentence(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(BadValue, match=words):
+        Parameters.check(given)
