@@ -12,7 +12,7 @@ from prunebook.errors import BadValue
 from prunebook.notebooks import Description
 from prunebook.studies import mrp as study
 from prunebook.studies.mrp import Parameters
-from prunebook.trials import Trial
+from prunebook.trials import Trial, estimate
 
 FILE = Path(__file__).parents[1] / "notebooks" / "mrp.yml"
 RUNS = Description.model_validate(yaml.safe_load(FILE.read_text(encoding="utf-8"))).runs
@@ -138,3 +138,12 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 def test_wrong_parameters_are_refused_in_one_sentence(given: dict[str, Any], words: str) -> None:
     with pytest.raises(BadValue, match=words):
         Parameters.check(given)
+
+
+def test_what_trains_nothing_is_no_work_to_estimate() -> None:
+    p = of_run("smoke")
+    kinds = {trial.task: estimate.trainings(trial) for trial in study.trials(p)}
+    assert {task for task, found in kinds.items() if found} == {"baseline", "compare"}
+    lite = {trial.task: estimate.trainings(trial) for trial in study.trials(of_run("lite"))}
+    ((way, epochs),) = lite["compare"]
+    assert (way.each, epochs) == (10_000, 1)

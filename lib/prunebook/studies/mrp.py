@@ -24,7 +24,7 @@ GRAPHS: dict[str, dict[str, Any]] = {  # other readings of what the abstract lea
     "5 neighbours": {"sparsify": "knn"},
     "quantile 0.75": {"quantile": 0.75},
     "quantile 0.5": {"quantile": 0.5},
-    "one threshold": {"sparsify": "threshold"},
+    "threshold 0.3": {"sparsify": "threshold", "threshold": 0.3},
 }
 READINGS: dict[str, dict[str, Any]] = {
     **GRAPHS,
@@ -39,7 +39,7 @@ RULES: dict[str, dict[str, Any]] = {  # which filter of the largest community go
     "smallest in the community": {"rule": "l1"},
     "least replaceable (control)": {"rule": "least replaceable"},
 }
-STEPS: dict[str, dict[str, Any]] = {  # how many go before communities are found anew
+STEPS: dict[str, dict[str, Any]] = {  # how many go before communities are found anew; 2 % of fewer than 100 are one as well
     "step 1": {"step": 1},
     "step 10 %": {"step": 0.1},
     "step 50 %": {"step": 0.5},
@@ -117,6 +117,11 @@ class Parameters(NetworkParameters):
         network = ", with one trained network" if given else ", and initial weights of the network"
         others = [f"; {arch}: {self.seeds_of[arch]}" for arch in self.arch if arch in self.seeds_of]
         return f"seeds (draw of images, batches{network}): {self.seeds}{''.join(others)}"
+
+    @property
+    def others(self) -> list[str]:
+        """The methods to compare with MRP as in this book."""
+        return [method for method in self.methods if method != MRP]
 
 
 class Case(NamedTuple):
