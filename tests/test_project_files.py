@@ -134,7 +134,9 @@ def test_every_page_of_the_table_of_contents_exists_or_is_made_from_a_run() -> N
 
 def test_every_page_of_prose_is_in_the_table_of_contents() -> None:
     named = files_of(yaml.safe_load((ROOT / "_toc.yml").read_text()))
-    assert {f"book/{page.stem}" for page in ROOT.glob("book/*.md")} <= set(named)
+    waiting = yaml.safe_load((ROOT / "_config.yml").read_text())["exclude_patterns"]
+    pages = {f"book/{page.stem}" for page in ROOT.glob("book/*.md") if f"book/{page.name}" not in waiting}
+    assert pages <= set(named)
 
 
 @pytest.mark.parametrize("label", chapters.exercises("kcore"))
