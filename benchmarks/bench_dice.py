@@ -8,36 +8,15 @@ One layer of 512 filters, 512 x 3 x 3 weights each. Quoted times are medians of 
 for alternatives that take seconds. Every alternative's result is compared with that of the package.
 """
 
-import argparse
-import statistics
-import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
 import torch
-from bench_kcore import median_seconds
+from measuring import in_turns, median_seconds, options, report, seconds
 from torch import Tensor
 
-from prunebook import files
 from prunebook.methods import dice
-from prunebook.trials import provenance
+from prunebook.report.speed import Figure
 
 FILTERS, CHANNELS, REMOVED = 512, 512, 100
 SAMPLE = 60  # pairs of the plain loop that are timed
-
-
-def seconds(call: Callable[[], Any]) -> tuple[float, Any]:
-    start = time.perf_counter()
-    result = call()
-    return time.perf_counter() - start, result
-
-
-def in_turns(fast: Callable[[], Any], slow: Callable[[], Any], rounds: int = 7) -> tuple[float, float]:
-    """Median seconds of both, called in turns so that other work on the machine weighs on both alike."""
-    fast(), slow()
-    times = [(seconds(fast)[0], seconds(slow)[0]) for _ in range(rounds)]
-    return statistics.median(t[0] for t in times), statistics.median(t[1] for t in times)
 
 
 def row_loop(rows: Tensor) -> Tensor:
@@ -69,18 +48,21 @@ def plain_pairs(rows: list[list[float]], pairs: list[tuple[int, int]]) -> list[f
     return found
 
 
-def similarity_figures(weight: Tensor, full: bool) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for name, layer, tolerance in (("float32", weight, 1e-5), ("float64", weight.double(), 1e-12)):
-        rows = dice.normalised(layer)
-        torch.testing.assert_close(row_loop(rows).double(), dice.similarity(layer), rtol=0, atol=tolerance)
+def similarity_figures(weight: Tensor, full: bool) -> list[Figure]:
+    found = []
+
+    def add(precision: str, value: float, alternative: str, other: float, sample: str = "") -> None:
+        what = f"similarity of {FILTERS} filters, {precision}"
+        found.append(Figure(what=what, value=value, unit="s", alternative=alternative, other=other, sample=sample))
+
+    for precision, layer, tolerance in (("float64", weight.double(), 1e-12), ("float32", weight, 1e-5)):
+        matrix, rows = dice.similarity(layer), dice.normalised(layer)
+        torch.testing.assert_close(row_loop(rows).double(), matrix, rtol=0, atol=tolerance)
         fast, slow = in_turns(lambda w=layer: dice.similarity(w), lambda r=rows: row_loop(r))
-        found |= {f"similarity, {name}, s": fast, f"loop over rows, {name}, s": slow}
-        found[f"similarity, {name}, times faster than the loop over rows"] = slow / fast
-    fast, matrix, rows = found["similarity, float32, s"], dice.similarity(weight), dice.normalised(weight)
+        add(precision, fast, "one row at a time, by tensor operations", slow)
     slow, result = seconds(lambda: tensor_pairs(rows))
     torch.testing.assert_close(result.double(), matrix, rtol=0, atol=1e-5)
-    found |= {"loop over pairs of tensors, float32, s": slow, "similarity, times faster than pairs of tensors": slow / fast}
+    add(precision, fast, "one pair at a time, by tensor operations", slow)
     pairs = [(i, j) for i in range(FILTERS) for j in range(i + 1, FILTERS)]
     some = pairs if full else pairs[:SAMPLE]
     lists = rows.tolist()
@@ -88,15 +70,12 @@ def similarity_figures(weight: Tensor, full: bool) -> dict[str, float]:
     torch.testing.assert_close(
         torch.tensor(result).double(), torch.stack([matrix[pair] for pair in some]), rtol=0, atol=1e-5
     )
-    slow *= len(pairs) / len(some)
-    found |= {
-        "loop over pairs and weights, plain Python, s": slow,
-        "similarity, times faster than plain Python": slow / fast,
-    }
+    sample = "" if full else f"{SAMPLE} of {len(pairs):,} pairs, scaled"
+    add(precision, fast, "one pair and one weight at a time, plain Python", slow * len(pairs) / len(some), sample)
     return found
 
 
-def greedy_figures(weight: Tensor) -> dict[str, float]:
+def greedy_figures(weight: Tensor) -> list[Figure]:
     similarity = dice.similarity(weight)
     share = (REMOVED + 0.5) / FILTERS  # as a limiter that allows REMOVED filters
     removals = median_seconds(lambda: dice.select(similarity, share, 0.1, 0.9, "greedy"), repeats=15)
@@ -104,13 +83,17 @@ def greedy_figures(weight: Tensor) -> dict[str, float]:
     slow, gone = seconds(lambda: anew_removals(weight))
     kept = dice.select(similarity, share, 0.1, 0.9, "greedy")
     assert sorted(gone) == [i for i in range(FILTERS) if i not in kept]
-    return {
-        f"greedy, {REMOVED} removals, s": removals,
-        f"greedy, similarity and {REMOVED} removals, s": whole,
-        f"greedy, similarity anew before each of {REMOVED} removals, s": slow,
-        "greedy, times faster with the similarity counted": slow / whole,
-        "greedy, times faster, removals alone": slow / removals,
-    }
+    alternative = "the similarity of those left, by the same function, anew before each removal"
+    return [
+        Figure(
+            what=f"{REMOVED} greedy removals, with the similarity",
+            value=whole,
+            unit="s",
+            alternative=alternative,
+            other=slow,
+        ),
+        Figure(what=f"{REMOVED} greedy removals, without it", value=removals, unit="s", alternative=alternative, other=slow),
+    ]
 
 
 def anew_removals(weight: Tensor) -> list[int]:
@@ -125,19 +108,10 @@ def anew_removals(weight: Tensor) -> list[int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--full", action="store_true")
-    parser.add_argument("--write", action="store_true")
-    options = parser.parse_args()
+    given = options(__doc__, "--full")
     weight = torch.randn(FILTERS, CHANNELS, 3, 3, generator=torch.Generator().manual_seed(0))
-    figures = {**similarity_figures(weight, options.full), **greedy_figures(weight)}
-    found = {name: round(value, 4) for name, value in figures.items()}
-    for name, value in found.items():
-        print(f"{value:>14,.4f}  {name}")
-    if options.write:
-        how = "to the end" if options.full else f"plain loop: {SAMPLE} pairs, scaled; the others to the end"
-        facts = {"slow alternatives": how, "layer": f"{FILTERS} x {CHANNELS} x 3 x 3", **provenance.describe("cpu")}
-        files.write_json(Path(__file__).parent / "results_dice.json", {"figures": found, "made": facts})
+    figures = similarity_figures(weight, given.full) + greedy_figures(weight)
+    report("dice", figures, given.write, layer=f"{FILTERS} filters of {CHANNELS} x 3 x 3")
 
 
 if __name__ == "__main__":

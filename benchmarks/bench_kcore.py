@@ -2,42 +2,29 @@
 
     python benchmarks/bench_kcore.py            about a minute: the slow alternatives are timed on a sample and scaled
     python benchmarks/bench_kcore.py --full     some ten minutes: the slow alternatives run to their end
-    python benchmarks/bench_kcore.py --write    also keep the figures in benchmarks/results.json
+    python benchmarks/bench_kcore.py --write    also keep the figures in benchmarks/results_kcore.json
 
 Quoted times are medians of several calls after a warm-up. Peak memory is that of a process of its own.
 """
 
-import argparse
 import json
-import statistics
-import subprocess
-import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
 
 import imagehash
 import numpy as np
 import scipy.fftpack
 import torch
+from measuring import in_own_process, median_seconds, options, peak_gib, report
 from PIL import Image
 from torch import Tensor
 
-from prunebook import features, files, models, phash
+from prunebook import features, models, phash
 from prunebook.methods import kcore
-from prunebook.trials import provenance
+from prunebook.report.speed import Figure
 
 IMAGES = 100
-
-
-def median_seconds(call: Callable[[], object], repeats: int = 5) -> float:
-    call()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+SAMPLE = 24  # filters a layer that the literal loop is timed on
+NETWORKS = {"vgg16": "VGG-16", "resnet56": "ResNet-56", "resnet110": "ResNet-110"}
 
 
 def network(name: str) -> tuple[torch.nn.Module, Tensor]:
@@ -66,7 +53,7 @@ def literal_similarity(maps: np.ndarray, filters: int) -> float:
 
 
 def literal_seconds(all_maps: list[Tensor], full: bool) -> float:
-    """The literal loop over every layer; on a sample of 24 filters a layer its two parts are scaled by their counts."""
+    """The literal loop over every layer; on a sample of filters its two parts are scaled by their counts."""
     total = 0.0
     for maps in all_maps:
         n = maps.shape[1]
@@ -74,7 +61,7 @@ def literal_seconds(all_maps: list[Tensor], full: bool) -> float:
         if full:
             total += literal_similarity(array, n)
             continue
-        sample = min(24, n)
+        sample = min(SAMPLE, n)
         one = time.perf_counter()
         for image in array:
             for m in image[:sample]:
@@ -98,14 +85,6 @@ def library_seconds(all_maps: list[Tensor], full: bool) -> float:
     return total
 
 
-def peak_memory(arch: str) -> dict[str, float]:
-    """GiB at the peak of a process that only plans for `arch`, and how much of it was there before planning."""
-    folder = str(Path(__file__).parent)
-    code = f"import sys; sys.path.insert(0, {folder!r}); import bench_kcore; bench_kcore.plan_once({arch!r})"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return json.loads(run.stdout.splitlines()[-1])
-
-
 def plan_once(arch: str) -> None:
     model, images = network(arch)
     before = peak_gib()
@@ -113,51 +92,60 @@ def plan_once(arch: str) -> None:
     print(json.dumps({"before": before, "peak": peak_gib()}))
 
 
-def peak_gib() -> float:
-    """Most memory that this process has had. Not by getrusage, which counts what the parent had before the start."""
-    with open("/proc/self/status", encoding="utf-8") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("VmHWM:")) / 2**20
-
-
-def measure(full: bool) -> dict[str, float]:
+def similarity_figures(full: bool) -> list[Figure]:
     model, images = network("vgg16")
     maps = list(features.maps(model, images).values())
-    similarity = median_seconds(lambda: [phash.similarity(phash.hashes(m)) for m in maps])
-    hashing = median_seconds(lambda: [phash.hashes(m) for m in maps])
-    hashing_library_kind = median_seconds(lambda: [phash.hashes(m, "imagehash") for m in maps], repeats=3)
     literal, library = literal_seconds(maps, full), library_seconds(maps, full)
-    found = {
-        "VGG-16 similarity, 13 layers, s": similarity,
-        "VGG-16 similarity, literal loop, s": literal,
-        "VGG-16 similarity, times faster": literal / similarity,
-        "VGG-16 hashing, dct-mean, s": hashing,
-        "VGG-16 hashing, imagehash kind, s": hashing_library_kind,
-        "VGG-16 hashing, ImageHash library, s": library,
-        "VGG-16 hashing, dct-mean, times faster than the library": library / hashing,
-        "VGG-16 hashing, imagehash kind, times faster than the library": library / hashing_library_kind,
-    }
-    for arch in ("vgg16", "resnet56", "resnet110"):
+    few, some = ("", "") if full else (f"{SAMPLE} filters a layer, scaled", "2 images, scaled")
+    fast = median_seconds(lambda: [phash.similarity(phash.hashes(m)) for m in maps])
+    means = median_seconds(lambda: [phash.hashes(m) for m in maps])
+    medians = median_seconds(lambda: [phash.hashes(m, "imagehash") for m in maps], repeats=3)
+
+    def figure(what: str, value: float, alternative: str, other: float, sample: str) -> Figure:
+        return Figure(what=what, value=value, unit="s", alternative=alternative, other=other, sample=sample)
+
+    return [
+        figure(
+            "hashes and similarities, all convolutions of VGG-16",
+            fast,
+            "one map, one pair, one image at a time",
+            literal,
+            few,
+        ),
+        figure(
+            "hashes of the kind dct-mean, all convolutions of VGG-16",
+            means,
+            "ImageHash's phash, one map at a time",
+            library,
+            some,
+        ),
+        figure(
+            "hashes of the kind imagehash, all convolutions of VGG-16",
+            medians,
+            "ImageHash's phash, one map at a time",
+            library,
+            some,
+        ),
+    ]
+
+
+def plan_figures() -> list[Figure]:
+    found = []
+    for arch, name in NETWORKS.items():
         model, images = network(arch)
-        found[f"kcore.plan {arch}, s"] = median_seconds(lambda m=model, x=images: kcore.plan(m, x, 0.7), repeats=3)
+        taken = median_seconds(lambda m=model, x=images: kcore.plan(m, x, 0.7), repeats=3)
+        found.append(Figure(what=f"the whole plan for {name}", value=taken, unit="s"))
     for arch in ("vgg16", "resnet56"):
-        memory = peak_memory(arch)
-        found[f"kcore.plan {arch}, peak memory of the process, GiB"] = memory["peak"]
-        found[f"kcore.plan {arch}, memory before planning, GiB"] = memory["before"]
+        memory = in_own_process("bench_kcore", f"plan_once({arch!r})")
+        what = f"a process that plans for {NETWORKS[arch]}"
+        found.append(Figure(what=f"peak memory of {what}", value=memory["peak"], unit="GiB"))
+        found.append(Figure(what=f"of which taken before planning, {NETWORKS[arch]}", value=memory["before"], unit="GiB"))
     return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--full", action="store_true")
-    parser.add_argument("--write", action="store_true")
-    options = parser.parse_args()
-    found = {name: round(value, 3) for name, value in measure(options.full).items()}
-    for name, value in found.items():
-        print(f"{value:>12,.3f}  {name}")
-    if options.write:
-        how = "to the end" if options.full else "sampled and scaled"
-        facts = {"slow alternatives": how, "images": IMAGES, **provenance.describe("cpu")}
-        files.write_json(Path(__file__).parent / "results.json", {"figures": found, "made": facts})
+    given = options(__doc__, "--full")
+    report("kcore", similarity_figures(given.full) + plan_figures(), given.write, images=IMAGES)
 
 
 if __name__ == "__main__":

@@ -9,23 +9,19 @@ PyTorch Geometric encodes a sample by the same weights; its rate is quoted with 
 scores of the sample are compared.
 """
 
-import argparse
 import json
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import torch
-from bench_kcore import median_seconds, peak_gib
+from measuring import in_own_process, median_seconds, options, peak_gib, report, seconds
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch_geometric.data import Batch, Data
 from torch_geometric.nn import GCNConv, global_mean_pool
 
-from prunebook import files, models
+from prunebook import models
 from prunebook.methods.sacp import ArchitectureGraph, Encoder, Scorer, Space, rankings, search, train
-from prunebook.trials import provenance
+from prunebook.report.speed import RATE, Figure
 
 TAU, BEST = 0.3, 300  # section 4.3, ResNet-56
 CANDIDATES, CONFIGURATIONS, EPOCHS, BATCH = 5_000_000, 50_000, 10, 32
@@ -47,19 +43,6 @@ def search_once(candidates: int) -> None:
     print(json.dumps({"seconds": time.perf_counter() - start, "before": before, "peak": peak_gib()}))
 
 
-def search_figures(candidates: int) -> dict[str, float]:
-    folder = str(Path(__file__).parent)
-    code = f"import sys; sys.path.insert(0, {folder!r}); import bench_sacp; bench_sacp.search_once({candidates})"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    found = json.loads(run.stdout.splitlines()[-1])
-    return {
-        f"search, {candidates:,} candidates, s": found["seconds"],
-        "search, candidates per second": candidates / found["seconds"],
-        "peak memory, GiB": found["peak"],
-        "of which before the search, GiB": found["before"],
-    }
-
-
 class Reference(nn.Module):
     """The encoder of PyTorch Geometric's layers."""
 
@@ -75,7 +58,8 @@ class Reference(nn.Module):
 
 
 @torch.no_grad()
-def reference_figures(scorer: Scorer) -> dict[str, float]:
+def reference_rates(scorer: Scorer) -> dict[str, float]:
+    """Candidates per second by PyTorch Geometric, by what is timed."""
     reference, graph = Reference(scorer.encoder), scorer.graph
     edges = torch.tensor([*graph.edges, *((j, i) for i, j in graph.edges)]).T
     r = torch.cat([torch.zeros(1, scorer.space.L, dtype=torch.uint8), scorer.space.sample(SAMPLE - 1, TAU)])
@@ -90,37 +74,39 @@ def reference_figures(scorer: Scorer) -> dict[str, float]:
     difference = (scorer(r) - F.cosine_similarity(embedded, embedded[:1])).abs().max().item()
     assert difference <= 1e-5, difference
     return {
-        "PyTorch Geometric, batches ready, candidates per second": SAMPLE / median_seconds(lambda: reference(ready)),
-        "PyTorch Geometric, with making batches, candidates per second": SAMPLE / median_seconds(lambda: reference(batch())),
-        "largest difference of scores, millionths": difference * 1e6,
+        "batches ready": SAMPLE / median_seconds(lambda: reference(ready)),
+        "batches made": SAMPLE / median_seconds(lambda: reference(batch())),
     }
 
 
-def training_figures(scorer: Scorer, configurations: int) -> dict[str, float]:
-    start = time.perf_counter()
-    train(scorer.graph, scorer.space, scorer.rankings, configurations, EPOCHS, BATCH, encoder=scorer.encoder)
-    return {f"training, {configurations:,} configurations x {EPOCHS} epochs, s": time.perf_counter() - start}
+def search_figures(scorer: Scorer, candidates: int) -> list[Figure]:
+    found = in_own_process("bench_sacp", f"search_once({candidates})")
+    beside = [
+        Figure(what="candidates drawn, scored and sorted", value=candidates / found["seconds"], unit=RATE,
+               alternative=f"embedded by PyTorch Geometric, {what}", other=rate, sample=f"a batch of {SAMPLE}")
+        for what, rate in reference_rates(scorer).items()
+    ]  # fmt: skip
+    return [
+        Figure(what=f"search among {candidates:,} candidates for the best {BEST}", value=found["seconds"], unit="s"),
+        *beside,
+        Figure(what="peak memory of a process that searches", value=found["peak"], unit="GiB"),
+        Figure(what="of which taken before the search", value=found["before"], unit="GiB"),
+    ]
+
+
+def training_figure(scorer: Scorer, configurations: int) -> Figure:
+    taken, _ = seconds(
+        lambda: train(scorer.graph, scorer.space, scorer.rankings, configurations, EPOCHS, BATCH, encoder=scorer.encoder)
+    )
+    return Figure(what=f"training, {configurations:,} configurations, {EPOCHS} epochs", value=taken, unit="s")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--small", action="store_true")
-    parser.add_argument("--write", action="store_true")
-    options = parser.parse_args()
-    scale = 100 if options.small else 1
+    given = options(__doc__, "--small")
+    scale = 100 if given.small else 1
     scorer = scene()
-    figures = search_figures(CANDIDATES // scale) | reference_figures(scorer)
-    rate = figures["search, candidates per second"]
-    figures["search, times faster than PyTorch Geometric with batches ready"] = (
-        rate / figures["PyTorch Geometric, batches ready, candidates per second"]
-    )
-    figures |= training_figures(scorer, CONFIGURATIONS // scale)
-    found = {name: round(value, 3) for name, value in figures.items()}
-    for name, value in found.items():
-        print(f"{value:>16,.3f}  {name}")
-    if options.write:
-        facts = {"network": "resnet56, shortcut B", "tau": TAU, "best": BEST, **provenance.describe("cpu")}
-        files.write_json(Path(__file__).parent / "results_sacp.json", {"figures": found, "made": facts})
+    found = [*search_figures(scorer, CANDIDATES // scale), training_figure(scorer, CONFIGURATIONS // scale)]
+    report("sacp", found, given.write, network="ResNet-56, projections in its shortcuts", tau=TAU)
 
 
 if __name__ == "__main__":

@@ -132,11 +132,12 @@ def pages() -> list[tuple[Notebook, str]]:
 
 
 def fingerprint(notebook: Notebook, parameters: NotebookParameters, records: Iterable[Record]) -> str:
-    """Digest of all that an executed page depends on: template, parameters, package, reported numbers, records."""
+    """Digest of all that an executed page depends on: template, parameters, package, reported numbers, figures, records."""
     digest = hashlib.sha256(notebook.template.read_bytes())
     digest.update(parameters.model_dump_json(exclude={"engine"}).encode())
-    sources = [*Path(__file__).parent.rglob("*.py"), *(paths.project() / "data" / "reported").glob("*.csv")]
-    for path in sorted(sources):
+    numbers = [("data/reported", "*.csv"), ("benchmarks", "results_*.json")]
+    sources = [path for folder, names in numbers for path in (paths.project() / folder).glob(names)]
+    for path in sorted([*Path(__file__).parent.rglob("*.py"), *sources]):
         digest.update(path.read_bytes())
     for record in records:
         digest.update(record.digest().encode())
