@@ -1,0 +1,141 @@
+"""The claims of the abstract on maximum redundancy pruning (Gao et al. 2025), and what our records say of each.
+
+Nothing else of the paper is public, so each is tested in our reading of it. Every verdict is computed, from an interval or
+by the rule that stands with the claim; `CLAIM_VERDICTS` says what each word means.
+"""
+
+import html
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from prunebook.errors import choose
+from prunebook.methods.baselines import CRITERIA
+from prunebook.report import mrp_evidence as by
+from prunebook.report import tables
+from prunebook.report.kcore_claims import Claim, Network, Said, judged
+from prunebook.report.mrp_evidence import Frames, Records
+from prunebook.report.mrp_tables import SAME_FR
+from prunebook.studies.mrp import PAPER, READINGS, RULES, STEPS
+from prunebook.trials import Record
+
+CLAIM_VERDICTS = {
+    "holds here": "the 95 % interval lies on the claim's side of 0, or its own rule is met",
+    "the opposite holds here": "the interval lies on the other side of 0",
+    "does not hold here": "the rule that stands with the claim is not met",
+    "not shown here": "not all four tests come out as predicted, but none that could refute the claim says the opposite",
+    "not owed to communities": "filters that have company differ from those that are alone, whichever community they are in",
+    "no difference found": "the interval of the difference includes 0; the wider it is, the larger a difference it may hide",
+    "undecided": "the interval includes the rule's limit, or there are fewer than three layers or repetitions",
+    "unequal cost": f"the two sides differ by more than {SAME_FR:g} point of the MACs removed in the mean, so that a "
+    "difference in accuracy would be one of cost as well",
+    "mixed": "different verdicts for different cases, which are named or, if many, counted",
+    "other network": "not ResNet-110; what follows is about ours",
+    "other data": "not CIFAR-10; what follows is about ours",
+    "not fine-tuned": "accuracy before retraining, which may close or reverse the gap",
+    "cannot be tested with this run's records": "no record of this run bears on it",
+}
+
+
+def claims(**records: Sequence[Record]) -> pd.DataFrame:
+    """What the abstract says, what of it our records can test, and what they say.
+
+    Parameters
+    ----------
+    records : lists of records by the names of `Records`; those that are missing count as empty
+
+    Returns
+    -------
+    DataFrame
+        place, claim (in our words), tested by, here (our numbers), verdict (of `CLAIM_VERDICTS`). An accuracy is top-1 on
+        the test split, at the last moment that both sides have. A verdict begins with what was not as in the abstract
+        (`conditions`). No correction is made for the number of claims; `attrs["repetitions"]` says so.
+    """
+    for name in records:
+        choose("records", name, Records._fields)
+    frames = Frames.of(Records(**records))
+    found = pd.DataFrame([judged(claim, frames, conditions) for claim in CLAIMS])
+    found.attrs["repetitions"] = over_what(frames)
+    return found
+
+
+def shown_claims(frame: pd.DataFrame) -> Any:
+    """`claims` for a page of a book: each case on its own line."""
+    lines = frame.assign(here=frame.here.str.replace("; | — ", "\n", regex=True))
+    narrow = lines.map(html.escape).replace("\n", "<br>", regex=True)
+    narrow["claim"] = "<b>" + narrow.place + "</b><br>" + narrow.claim + "<br><i>By: " + narrow["tested by"] + "</i>"
+    caption = f"The abstract's claims, tested. {frame.attrs['repetitions']}"
+    return tables.page_style(narrow[["claim", "here", "verdict"]].style.hide().set_caption(caption))
+
+
+def over_what(f: Frames) -> str:
+    """What the intervals are over, and that the comparisons are many: sentences for a caption."""
+    sentences = []
+    if f.tested:
+        words = "Intervals of the Role-Information study are over the layers of one network"
+        sentences.append(f"{words} ({', '.join(one.name for one in f.tested)}), and say nothing of other networks.")
+    for given, words in ((False, "trainings"), (True, "draws of images and batches, with one trained network")):
+        groups: Any = f.compared[f.compared.weights.astype(bool) == given].groupby("network", sort=False)
+        counted = [f"{rows[['seed', 'draw']].drop_duplicates().shape[0]} of {name}" for name, rows in groups]
+        sentences += [f"Those of accuracies are over {words}: {', '.join(counted)}."] if counted else []
+    many = "No correction for the number of claims: of twenty true nulls, one would separate by chance."
+    return " ".join([*sentences, many])
+
+
+def conditions(said: Said, on: frozenset[Network], epochs: int) -> str:
+    """In what the cases were not as in the abstract: "other network, not fine-tuned", or nothing.
+
+    The abstract does not say how long it retrains, so any fine-tuning counts.
+    """
+    words = {
+        "other network": any(network.arch not in said.archs or network.width != 1 for network in on),
+        "other data": any(network.dataset not in said.datasets for network in on),
+        "not fine-tuned": bool(on) and said.epochs > 0 and epochs == 0,
+    }
+    return ", ".join(word for word, applies in words.items() if applies)
+
+
+METHOD = Said((PAPER["arch"],), (PAPER["dataset"],))  # of statements about no accuracy after retraining
+RESULT = METHOD._replace(epochs=1)
+LARGER = [name for name, options in STEPS.items() if options["step"] != 1]
+BOTH = "both intervals on the predicted side"
+
+CLAIMS = [Claim(*claim) for claim in (
+    ("Role-Information hypothesis", "Filters play roles as members of a society do; those of one community can stand in for "
+     "each other. (The abstract names the hypothesis, and does not say it.)", "four tests, against rewired graphs; holds if "
+     "all four come out as predicted", METHOD, by.hypothesis),
+    ("the same, (a)", "Filters of one community are alike on other images too.", f"likeness; {BOTH}", METHOD,
+     by.role("likeness")),
+    ("the same, (b)", "To lose filters of one community does less harm than to lose others. (The opposite would not refute "
+     "the hypothesis.)", f"removal without training; {BOTH}", METHOD, by.role("removal")),
+    ("the same, (b')", "A lost filter is better replaced by one of its community.", f"replacement; {BOTH}", METHOD,
+     by.role("replaced")),
+    ("the same, (c)", "Filters of one community can change places.", f"exchange; {BOTH}", METHOD, by.role("swaps")),
+    ("RMCD", "There are communities to be detected. (We add this one.)", "modularity beside that of rewired graphs", METHOD,
+     by.has_communities),
+    ("RMCD", "It obtains the level of redundancy for each layer: more than how wide the layer is. (We add the latter.)",
+     f"rank correlation of the two; holds if surely below {by.OWN:g}", METHOD, by.more_than_width),
+    ("RMCD", "What detects communities, and on which graph, does not matter. (The abstract names neither; we add this one.)",
+     f"other graphs, algorithms and counts; holds if top-1 is within {by.SAME:g} point, by the interval", RESULT,
+     by.one_method(*READINGS)),
+    ("SRP", "The layer-wise ratios that it finds are better than uniform ones.", "MRP minus the same choice of filters with "
+     "uniform ratios", RESULT, by.ahead_of("mrp, uniform")),
+    ("SRP", "They are optimal: at least better than layers by lot. (A greedy loop proves no optimum.)", "MRP minus the same "
+     "with layers drawn", RESULT, by.ahead_of("mrp, random layer")),
+    ("SRP", "It removes the most replaceable filters: others of the same communities do worse.", "MRP minus the same loop "
+     "with other filters", RESULT, by.ahead_of(*RULES)),
+    ("SRP", "Redundancy has to be recalculated at each iteration.", "MRP minus larger steps", RESULT, by.ahead_of(*LARGER)),
+    ("First sentences", "It is better than methods with predefined layer-wise ratios.", "MRP minus criteria at uniform "
+     "ratios", RESULT, by.ahead_of(*CRITERIA)),
+    ("First sentences", "It avoids high computational overhead.", "seconds of a decision, in epochs of training on all "
+     "images; holds if always below 1", METHOD, by.cheap),
+    ("Last sentence", "52.4 % of the model size and 50.3 % of the FLOPs go. (Whether in one network is not said.)",
+     f"parameters of a plan that removes 50.3 % of the MACs; holds if within {SAME_FR:g} point", METHOD, by.both_costs),
+    ("Last sentence", "Accuracy is higher than before: by 1.04 %.", "MRP after fine-tuning minus the unpruned network",
+     RESULT, by.gains),
+    ("Last sentence", "That is owed to pruning. (We add this one.)", "the same minus the unpruned network trained as long",
+     RESULT, by.gains_beside_training),
+    ("Last sentence", "That many points: 1.04.", f"the gain; holds if within {by.SAME_GAIN:g} points, by the interval",
+     RESULT, by.gains_as_much),
+)]  # fmt: skip

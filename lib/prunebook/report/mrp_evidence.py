@@ -1,0 +1,252 @@
+"""How each claim of the abstract on maximum redundancy pruning (Gao et al. 2025) is tested: from records to cases.
+
+A function per claim; what they say together is in `mrp_claims`. Differences between methods are paired: on one trained
+network, with one draw of images.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from statistics import fmean
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from prunebook.report import mrp_tables as made
+from prunebook.report import tables
+from prunebook.report.dice_evidence import alike, side
+from prunebook.report.kcore_claims import Case, Network, signed
+from prunebook.report.mrp_tables import PAPER_FR, SAME_FR, Tested
+from prunebook.report.statistics import middle95, rank_matrices
+from prunebook.report.tables import Values, paired, repetitions
+from prunebook.studies.mrp import MRP
+from prunebook.trials import Record
+
+RESAMPLES = 2000
+OWN = 0.9  # a rank correlation beyond it says that one number is nearly the other
+SAME = 1.0  # points of accuracy: two choices within it count as one
+PAPER_PR, PAPER_GAIN = 52.4, 1.04  # percent of the parameters, and points
+SAME_GAIN = 0.2  # points of accuracy that two gains may differ by
+
+
+class Records(NamedTuple):
+    """What the claims are tested with, by the parts of the study (`studies.mrp.parts`)."""
+
+    baselines: Sequence[Record] = ()
+    roles: Sequence[Record] = ()
+    traces: Sequence[Record] = ()
+    methods: Sequence[Record] = ()
+    variants: Sequence[Record] = ()
+    controls: Sequence[Record] = ()
+
+
+class Frames(NamedTuple):
+    """What `mrp_tables` makes of them."""
+
+    tested: list[Tested]
+    on: list[frozenset[Network]]  # of each of these
+    traces: Sequence[Record]
+    compared: pd.DataFrame  # methods and variants
+    controls: pd.DataFrame
+
+    @classmethod
+    def of(cls, r: Records) -> "Frames":
+        on = [frozenset({_network(record)}) for record in r.roles]
+        compared = made.comparisons([*r.methods, *r.variants], r.baselines)
+        return cls(made.tested(r.roles), on, r.traces, compared, made.comparisons(r.controls, r.baselines))
+
+
+def _network(record: Record) -> Network:
+    base = record.params["baseline"]
+    return Network(base["dataset"], base["arch"], base["options"].get("width", 1), math.nan)
+
+
+def on(rows: pd.DataFrame) -> frozenset[Network]:
+    """The networks before pruning; the abstract has no count of theirs."""
+    return frozenset(Network(*values, math.nan) for values in zip(rows.dataset, rows.arch, rows.width, strict=True))
+
+
+# The Role-Information hypothesis
+
+HYPOTHESIS = {"holds": "holds here", "does not hold": "does not hold here", "is not shown": "not shown here"}
+ROLE = {"as predicted": "holds here", "the opposite": "the opposite holds here", "not beyond chance": "no difference found",
+        "owed to company": "not owed to communities"}  # fmt: skip
+
+
+def hypothesis(f: Frames) -> list[Case]:
+    """All four tests of a network together, by the rule of `mrp_tables.hypothesis`."""
+    cases = []
+    for one, networks in zip(f.tested, f.on, strict=True):
+        found = made.verdicts(one)
+        numbers = (
+            f"{list(found.values()).count('as predicted')} of {len(found)} tests as predicted, {len(one.layers)} layers"
+        )
+        cases.append(Case(one.name, numbers, HYPOTHESIS.get(made.hypothesis(one), "undecided"), on=networks))
+    return cases
+
+
+def role(test: str) -> Callable[[Frames], list[Case]]:
+    """One of the four tests: the differences over layers of a network."""
+
+    def cases(f: Frames) -> list[Case]:
+        return [
+            Case(f"{one.name}, {name}", numbers, ROLE.get(verdict, verdict), unit, networks)
+            for one, networks in zip(f.tested, f.on, strict=True)
+            for name, numbers, verdict, unit in _role(one, test)
+        ]
+
+    return cases
+
+
+def _role(one: Tested, test: str) -> Iterable[tuple[str, str, str, str]]:
+    unit = "inside minus across among filters with company, and inside minus across less the same in rewired graphs"
+    for name, outcome in made.decisive(one, test):
+        linked, beyond = (one.effect(name, outcome, against) for against in ("linked", "null"))
+        what = name.partition(": ")[2] or "loss in nats"
+        yield what, f"{made.ranged(linked)} and {made.ranged(beyond)}", made.judge_role(beyond, linked), unit
+
+
+# The level of redundancy
+
+
+def has_communities(f: Frames) -> list[Case]:
+    """Modularity of the communities that were found minus that in rewired graphs, over layers."""
+    cases = []
+    for one, networks in zip(f.tested, f.on, strict=True):
+        known = [row for row in one.layers if row["null_modularity"] is not None]
+        gap = Values(row["modularity"] - row["null_modularity"] for row in known)
+        if gap:
+            unit = "modularity minus that of rewired graphs, over layers"
+            cases.append(Case(one.name, signed(gap), side(gap), unit, networks))
+    return cases
+
+
+def more_than_width(f: Frames) -> list[Case]:
+    """Rank correlation of a layer's redundancy with its number of filters."""
+    cases = []
+    for one, networks in zip(f.tested, f.on, strict=True):
+        columns = np.array([[row["redundancy"], row["filters"]] for row in one.layers])
+        if len(columns) >= 3 and len(set(columns[:, 1])) > 1:
+            value = float(rank_matrices(columns)[0, 0, 1])
+            low, high = middle95(rank_matrices(columns, RESAMPLES)[:, 0, 1])
+            verdict = "holds here" if high < OWN else "does not hold here" if low > OWN else "undecided"
+            numbers = f"{value:+.2f} ({low:+.2f} to {high:+.2f}), {len(columns)} layers"
+            cases.append(Case(one.name, numbers, verdict, "Spearman's rho of redundancy and number of filters", networks))
+    return cases
+
+
+# Methods at equal MACs
+
+
+class Gap(NamedTuple):
+    """MRP minus another choice that is to remove as much."""
+
+    name: str
+    points: Values
+    removed: Values  # of the MACs, in points
+    moment: str
+    rows: pd.DataFrame  # of MRP
+
+    def case(self, verdict: str, unit: str = "MRP minus it") -> Case:
+        """Without a verdict where the two cost differently."""
+        verdict = "unequal cost" if abs(fmean(self.removed)) > SAME_FR else verdict
+        case = Case(self.name, signed(self.points), verdict, f"{unit}, points of top-1, {self.moment}", on(self.rows))
+        return case._replace(epochs=_epochs(self.rows, self.moment))
+
+
+def _gaps(f: Frames, others: Iterable[str]) -> list[Gap]:
+    """At the last moment at which both were measured."""
+    found = []
+    names = list(others)
+    groups: Any = f.compared.groupby(["network", "target"], sort=False)
+    for (network, target), rows in groups:
+        own = rows[rows.choice == MRP]
+        for other in (name for name in names if (rows.choice == name).any()):
+            theirs = rows[rows.choice == other]
+            both = [moment for moment in made.moments(own) if moment in made.moments(theirs)]
+            if both:
+                points, removed = (paired(own, theirs, column) for column in (f"top1 {both[-1]}", "FR macs"))
+                if points:
+                    found.append(Gap(f"{network}, {100 * target:g} %, {other}", points, removed, both[-1], own))
+    return found
+
+
+def _epochs(rows: pd.DataFrame, moment: str) -> int:
+    return int(rows["finetune epochs"].max()) if moment == "fine-tuned" else 0
+
+
+def ahead_of(*others: str) -> Callable[[Frames], list[Case]]:
+    """Accuracy of MRP minus that of each of these."""
+    return lambda f: [gap.case(side(gap.points)) for gap in _gaps(f, others)]
+
+
+def one_method(*others: str) -> Callable[[Frames], list[Case]]:
+    """Whether these end with MRP's accuracy, but for `SAME` points."""
+    return lambda f: [gap.case(alike(gap.points, SAME)) for gap in _gaps(f, others)]
+
+
+def cheap(f: Frames) -> list[Case]:
+    """Seconds that MRP's decision takes, in epochs of fine-tuning what it leaves, on all images and the same machine."""
+    cases = []
+    groups: Any = f.compared[f.compared.choice == MRP].groupby(["network", "target"], sort=False)
+    for (network, target), rows in groups:
+        epochs = repetitions(rows, "epochs to plan")
+        if epochs:
+            verdict = "undecided" if len(epochs) < 3 else "holds here" if max(epochs) < 1 else "does not hold here"
+            numbers = f"{tables.spread(epochs)} ({len(epochs)})"
+            cases.append(Case(f"{network}, {100 * target:g} %", numbers, verdict, "epochs' worth of seconds", on(rows)))
+    return cases
+
+
+# The abstract's numbers
+
+
+def both_costs(f: Frames) -> list[Case]:
+    """What one plan removes of MACs and parameters: whether it reaches both printed numbers at once."""
+    cases = []
+    for record in f.traces:
+        cost = record.result["cost"]["macs"]
+        if abs(cost["fr"] - PAPER_FR) <= SAME_FR:
+            verdict = "holds here" if abs(cost["pr"] - PAPER_PR) <= SAME_FR else "does not hold here"
+            numbers = f"{cost['fr']:.1f} % of the MACs, {cost['pr']:.1f} % of the parameters"
+            cases.append(Case(made.named(record), numbers, verdict, on=frozenset({_network(record)})))
+    return cases
+
+
+def gains(f: Frames) -> list[Case]:
+    """Accuracy of MRP after fine-tuning, minus that before pruning."""
+    return [_gain(name, rows, gain, side(gain)) for name, rows, gain in _gained(f)]
+
+
+def gains_as_much(f: Frames) -> list[Case]:
+    """The same: whether it is the printed number, but for `SAME_GAIN` points."""
+    return [
+        _gain(name, rows, gain, alike(Values(points - PAPER_GAIN for points in gain), SAME_GAIN))
+        for name, rows, gain in _gained(f)
+    ]
+
+
+def gains_beside_training(f: Frames) -> list[Case]:
+    """The same minus the unpruned network that was trained as long."""
+    cases = []
+    for name, rows, _ in _gained(f):
+        longer = f.controls[f.controls.network == rows.network.iloc[0]] if len(f.controls) else f.controls
+        gap = paired(rows, longer, "top1 fine-tuned") if len(longer) else Values()
+        if gap:
+            cases.append(_gain(name, rows, gap, side(gap), "the unpruned network, trained as long"))
+    return cases
+
+
+def _gained(f: Frames) -> list[tuple[str, pd.DataFrame, Values]]:
+    """For each network and target the rows of MRP, and what they gain by pruning and fine-tuning."""
+    own = f.compared[(f.compared.choice == MRP) & f.compared["drop fine-tuned"].notna()]
+    groups: Any = own.groupby(["network", "target"], sort=False)
+    return [
+        (f"{network}, {100 * target:g} %", rows, Values(-drop for drop in repetitions(rows, "drop fine-tuned")))
+        for (network, target), rows in groups
+    ]
+
+
+def _gain(name: str, rows: pd.DataFrame, points: Values, verdict: str, what: str = "the unpruned network") -> Case:
+    unit = f"MRP minus {what}, points of top-1 after fine-tuning"
+    return Case(name, signed(points), verdict, unit, on(rows), _epochs(rows, "fine-tuned"))

@@ -1,0 +1,280 @@
+"""The tables of the MRP page, on records made by hand: the Role-Information study, plans, methods, numbers."""
+
+import math
+from typing import Any
+
+import mrp_records as made
+import pytest
+
+from prunebook.report import mrp_tables as tables
+from prunebook.studies.mrp import GRAPHS, METHODS, VARIANTS
+from prunebook.trials import Record
+
+ALL = ("maps", "weights", "phash", "dice", "removal", "replaced", "swaps")
+
+
+def layers(n: int = 5, **gains: made.Gains | None) -> list[dict[str, Any]]:
+    """Layers that differ a little from each other, so that intervals have a width."""
+    return [
+        made.layer(f"layer{i}", **{test: g and tuple(x * (1 + 0.02 * i) for x in g) for test, g in gains.items()})
+        for i in range(n)
+    ]  # fmt: skip
+
+
+def study(*rows: dict[str, Any], **given: Any) -> tables.Tested:
+    (one,) = tables.tested([made.studied(rows, **given)])
+    return one
+
+
+# The Role-Information study
+
+
+def test_effects_are_differences_over_layers_with_the_sign_of_the_loss() -> None:
+    frame = tables.roles([made.studied(layers(removal=(0.1, 0.05, 0.02)))])
+    row = frame[(frame.test == "(b) removal") & (frame.by == "loss, nats")].iloc[0]
+    assert row.network == "resnet20 on CIFAR-10"
+    assert (row.inside, row.across) == (pytest.approx(0.2), pytest.approx(0.304))
+    assert row["minus across"].startswith("-0.104 (-0.1")
+    assert row["minus with company"].startswith("-0.052 (")
+    assert row["less rewired"].startswith("-0.083 (")
+    assert (row.layers, row.predicted, row.verdict) == ("5 of 5", "below 0", "as predicted")
+
+
+def test_every_test_has_its_rows_likeness_one_by_measure_the_others_by_loss_and_accuracy() -> None:
+    frame = tables.roles([made.studied(layers())])
+    assert list(zip(frame.test, frame.by, strict=True)) == [
+        ("(a) likeness on other images", "maps"), ("(a) likeness on other images", "weights"),
+        ("(a) likeness on other images", "phash"), ("(a) likeness on other images", "dice"),
+        ("(b) removal", "loss, nats"), ("(b) removal", "top-1, points"), ("(b') replacement", "loss, nats"),
+        ("(b') replacement", "top-1, points"), ("(c) exchange", "loss, nats"), ("(c) exchange", "top-1, points"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("gains", "verdict"),
+    [
+        ((0.1, 0.05, 0.02), "as predicted"),
+        ((0.1, 0.05, 0.3), "the opposite"),
+        ((0.1, -0.05, 0.02), "owed to company"),
+        ((-0.1, 0.05, -0.3), "as predicted"),
+        (None, "undecided"),
+    ],
+)
+def test_a_test_has_to_pass_what_rewired_graphs_have_and_what_company_does(gains: made.Gains | None, verdict: str) -> None:
+    assert tables.verdicts(study(*layers(swaps=gains)))["swaps"] == verdict
+
+
+def test_an_interval_that_includes_0_is_not_beyond_chance() -> None:
+    rows = [made.layer(removal=(gain, 0.1, 0)) for gain in (0.2, -0.2, 0.1, -0.1, 0.01)]
+    assert tables.verdicts(study(*rows))["removal"] == "not beyond chance"
+
+
+def test_two_layers_are_too_few() -> None:
+    one = study(*layers(2, removal=(0.1, 0.1, 0)))
+    assert tables.verdicts(one)["removal"] == "undecided"
+    assert tables.roles([made.studied(layers(2))])["less rewired"].tolist() == ["—"] * 10
+
+
+GOOD: made.Gains = (0.1, 0.05, 0.02)
+BAD: made.Gains = (0.1, 0.05, 0.3)
+NONE: made.Gains = (0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({}, "holds"),
+        ({"weights": BAD, "dice": NONE}, "holds"),  # by which (a) is not judged
+        ({"phash": NONE}, "is not shown"),
+        ({"removal": BAD}, "is not shown"),  # removal alone cannot refute it
+        ({"replaced": BAD}, "does not hold"),
+        ({"swaps": BAD, "removal": NONE}, "does not hold"),
+        ({"swaps": NONE}, "is not shown"),
+        ({"swaps": None}, "undecided"),
+        ({"swaps": None, "removal": NONE}, "is not shown"),
+    ],
+)
+def test_the_hypothesis_holds_if_all_four_tests_come_out_as_it_predicts(changed: dict[str, Any], words: str) -> None:
+    one = study(*layers(**(dict.fromkeys(ALL, GOOD) | changed)))
+    assert tables.hypothesis(one) == words
+
+
+def test_noise_cannot_pass() -> None:
+    """Whatever makes a difference in rewired graphs as well is no effect of communities."""
+    one = study(*layers(**dict.fromkeys(ALL, (0.5, 0.5, 0.5))))
+    assert set(tables.verdicts(one).values()) == {"not beyond chance"}
+    assert tables.hypothesis(one) == "is not shown"
+
+
+def test_a_graph_of_weights_has_to_show_in_weights_too() -> None:
+    rows = layers(**dict.fromkeys(ALL, GOOD) | {"weights": NONE})
+    assert tables.hypothesis(study(*rows)) == "holds"
+    assert tables.hypothesis(study(*rows, measure="weights")) == "is not shown"
+
+
+def test_the_sentence_names_the_network_the_verdict_and_every_test() -> None:
+    rows = layers(**dict.fromkeys(ALL, GOOD) | {"removal": BAD})
+    assert tables.sentences([made.studied(rows, arch="resnet56")]) == [
+        "**resnet56 on CIFAR-10**, 5 layers: in our reading and by the rule above, the hypothesis is not shown (as "
+        "predicted: (a) likeness on other images, (b') replacement, (c) exchange; the opposite: (b) removal)."
+    ]
+
+
+def test_several_studies_of_one_network_are_told_apart_by_their_seed() -> None:
+    records = [made.studied(layers(), seed) for seed in (0, 1)] + [made.studied(layers(), arch="resnet56")]
+    names = [one.name for one in tables.tested(records)]
+    assert names == ["resnet20 on CIFAR-10, seed 0", "resnet20 on CIFAR-10, seed 1", "resnet56 on CIFAR-10"]
+
+
+def test_by_layer_a_positive_number_is_what_the_hypothesis_predicts() -> None:
+    one = study(made.layer("first", removal=(0.1, 0.2, 0.05)), made.layer("second", maps=(0.3, 0, 0.1), removal=None))
+    frame = tables.sides(one, "removal")
+    assert frame.layer.tolist() == ["first", "second"]
+    assert frame.loc[0, ["own", "other", "real", "null"]].tolist() == pytest.approx([0.2, 0.3, 0.1, 0.05])
+    assert math.isnan(frame.real[1])
+    assert tables.sides(one, "likeness").real.tolist() == pytest.approx([0, 0.3])
+
+
+# Plans
+
+
+WIDTHS = {"conv1": 16} | {f"layer{i}.{j}.conv{k}": 16 * 2 ** (i - 1) for i in (1, 2, 3) for j in range(3) for k in (1, 2)}
+STEPS = [
+    made.step("layer3.2.conv1", 1, 5, redundancy=0.8, removed=0.1),
+    made.step("layer3.2.conv1", 0, redundancy=0.7, removed=0.2),
+    made.step("layer2.0.conv1", *range(8), redundancy=0.5, removed=0.5),
+    made.step("layer3.0.conv1", 3, redundancy=0.6, removed=0.51),
+]
+
+
+def test_a_plan_s_layers_are_those_that_may_lose_filters_in_order_of_execution() -> None:
+    record = made.traced(STEPS, dict(sorted(WIDTHS.items(), reverse=True)))
+    internal = [f"layer{i}.{j}.conv1" for i in (1, 2, 3) for j in range(3)]
+    assert tables.in_scope(record) == {name: WIDTHS[name] for name in internal}
+    coupled = tables.in_scope(made.traced(STEPS, WIDTHS, scope="coupled"))
+    assert set(internal) < set(coupled)
+    assert next(iter(coupled)) == "conv1"
+
+
+def test_deep_networks_keep_the_order_of_their_layers() -> None:
+    widths = {f"layer{i}.{j}.conv{k}": 16 for i in (1, 2, 3) for j in range(18) for k in (1, 2)}
+    found = list(tables.in_scope(made.traced(STEPS[:1], widths, arch="resnet110")))
+    assert found.index("layer1.2.conv1") < found.index("layer1.10.conv1")
+
+
+def test_a_plan_is_told_in_numbers() -> None:
+    (row,) = tables.plans([made.traced(STEPS, WIDTHS, fr=50.6, pr=61.0, seconds=2.5)]).to_dict("records")
+    assert (row["network"], row["target"], row["draw"]) == ("resnet20 on CIFAR-10", 0.5, 0)
+    assert (row["iterations"], row["layers"], row["that lost filters"], row["changes of layer"]) == (4, 9, 3, 2)
+    assert (row["MACs removed, %"], row["parameters removed, %"], row["seconds"]) == (50.6, 61.0, 2.5)
+
+
+def test_layers_of_one_width_stand_together() -> None:
+    widths = {name: WIDTHS[name] for name in WIDTHS if name.endswith("conv1") and "." in name}
+    frame = tables.by_width(widths, STEPS)
+    assert frame.filters.tolist() == [16, 32, 64]
+    assert frame.chosen.tolist() == [0, 1, 2]
+    assert frame["first chosen"].tolist() == ["—", "3", "1"]
+    assert frame["redundancy at first"].tolist() == ["—", "0.50 to 0.50", "0.60 to 0.80"]
+    assert frame["share left, %"].tolist() == ["100 (100 to 100)", "92 (75 to 100)", "98 (95 to 100)"]
+
+
+# Methods at equal MACs
+
+
+def test_a_decision_has_the_name_that_the_study_knows_it_by() -> None:
+    names = [*METHODS, *VARIANTS]
+    assert [tables.choice(made.compared(name).params["decision"]) for name in names] == names
+    assert tables.choice(made.compared(quantile=0.8, step=2).params["decision"]) == "quantile 0.8, step 2"
+
+
+def test_a_graph_of_the_study_has_its_name_too() -> None:
+    records = [made.studied(layers(), **GRAPHS.get(name, {})) for name in ("mrp", *GRAPHS)]
+    assert [one.name.split(", ")[1] for one in tables.tested(records)] == ["mrp", *GRAPHS]
+
+
+def test_seconds_are_set_beside_an_epoch_on_all_images() -> None:
+    whole, part = made.compared(seconds=2.0, training=50.0, epochs=5), made.compared(images=4500, training=50.0, epochs=5)
+    frame = tables.comparisons([whole, part, made.compared(tuned=None)])
+    assert frame["epochs to plan"].tolist()[:2] == [pytest.approx(0.2), pytest.approx(0.02)]
+    assert math.isnan(frame["epochs to plan"][2])
+
+
+def test_methods_are_compared_at_each_moment_paired_on_the_same_network() -> None:
+    records = [*made.repeated("mrp", [91, 92, 93]), *made.repeated("l1", [90, 90.9, 92], pr=50.0)]
+    frame = tables.at_equal_macs(tables.comparisons(records))
+    assert list(zip(frame.after, frame.choice, strict=True)) == [
+        (moment, choice) for moment in ("pruned", "recalibrated", "fine-tuned") for choice in ("mrp", "l1")
+    ]
+    l1 = frame.iloc[-1]
+    assert (l1.network, l1.target, l1.n) == ("resnet20 on CIFAR-10", 0.5, 3)
+    assert l1["mrp minus it"] == pytest.approx((1, 1.1, 1))
+    assert (tuple(l1.FR), tuple(l1.PR)) == ((50, 50, 50), (50, 50, 50))
+    assert l1["separates?"] == "yes"
+    assert frame["mrp minus it"].map(len).tolist() == [0, 3, 0, 3, 0, 3]
+
+
+def test_what_separates_alone_may_not_after_holm() -> None:
+    tops = {"mrp": [90, 91, 92], "l1": [89.2, 89.8, 90.6], "random": [90.2, 90.6, 92.1], "l2": [89.0, 89.9, 90.4]}
+    frame = tables.at_equal_macs(tables.comparisons([r for name, tuned in tops.items() for r in made.repeated(name, tuned)]))
+    tuned = frame[frame.after == "fine-tuned"].set_index("choice")
+    assert tuned["separates?"].to_dict() == {"mrp": "—", "l1": "yes", "random": "no", "l2": "yes"}
+    assert tuned["after Holm"].to_dict() == {"mrp": "—", "l1": "no", "random": "no", "l2": "no"}
+
+
+def test_variants_keep_other_filters_and_reach_another_accuracy() -> None:
+    records = [*made.repeated("mrp", [91, 92, 93]), *made.repeated("Leiden", [91, 91, 91], keep="1101", recalibrated=79.0)]
+    base, other = tables.variants(tables.comparisons(records)).to_dict("records")
+    assert (base["reading"], base["Jaccard"], base["minus base"]) == ("mrp", (), ())
+    assert (other["reading"], other["dial"], other["n"]) == ("Leiden", "target 0.5", 3)
+    assert other["Jaccard"] == (0.5, 0.5, 0.5)
+    assert other["minus base"] == (-1, -1, -1)
+    assert other["minus base fine-tuned"] == (0, -1, -2)
+
+
+# The abstract's numbers
+
+
+def abstract(*records: Record, traces: tuple[Record, ...] = (), top1: float = 92.0) -> list[tuple[str, str, str, str]]:
+    before = [made.baseline(seed, top1) for seed in range(3)]
+    before += [made.baseline(seed, top1, arch="resnet110") for seed in range(3)]
+    frame = tables.abstract(tables.comparisons(records, before), traces)
+    return [tuple(row) for row in frame[["abstract", "network", "here", "verdict"]].to_numpy()]
+
+
+def test_without_records_the_abstract_stands_alone() -> None:
+    assert abstract() == [(text, "—", "—", "cannot be tested here") for text in ("up to 52.4%", "up to 50.3%", "1.04%")]
+
+
+def test_the_abstract_s_network_is_judged_and_others_are_named_so() -> None:
+    records = made.repeated("mrp", [92.9, 93.0, 93.2], arch="resnet110", fr=50.5, pr=52.42)
+    assert abstract(*records) == [
+        ("up to 52.4%", "resnet110 on CIFAR-10", "52.42\u00a0±\u00a00.00 (3)", "as printed"),
+        ("up to 50.3%", "resnet110 on CIFAR-10", "50.50\u00a0±\u00a00.00 (3)", "asked for"),
+        ("1.04%", "resnet110 on CIFAR-10", "1.03\u00a0±\u00a00.38 (3)", "within our interval (wide)"),
+    ]
+    verdicts = [row[3] for row in abstract(*made.repeated("mrp", [91, 91.1, 91.2]))]
+    assert verdicts == ["other network: ours is lower", "other network: asked for", "other network: ours is lower"]
+
+
+def test_of_several_targets_the_one_nearest_to_the_abstract_s_counts() -> None:
+    records = [r for target in (0.3, 0.5, 0.7) for r in made.repeated("mrp", [92] * 3, target=target, fr=100 * target)]
+    assert [row[2] for row in abstract(*records)][1] == "50.00\u00a0±\u00a00.00 (3)"
+
+
+def test_a_plan_alone_has_costs_and_no_accuracy() -> None:
+    rows = abstract(traces=(made.traced(STEPS, WIDTHS, fr=50.4, pr=61.0, arch="resnet110"),))
+    assert [row[2:] for row in rows] == [
+        ("61.00 (1)", "ours is higher"),
+        ("50.40 (1)", "asked for"),
+        ("—", "not fine-tuned"),
+    ]
+
+
+def test_another_share_of_macs_is_not_judged() -> None:
+    rows = abstract(*made.repeated("mrp", [92] * 3, fr=30.0, target=0.3))
+    assert [row[3] for row in rows][:2] == ["other network: other target"] * 2
+
+
+def test_two_repetitions_have_no_spread() -> None:
+    assert abstract(*made.repeated("mrp", [92, 93]))[2][3] == "other network: no spread (2 of 3 repetitions)"
