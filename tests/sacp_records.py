@@ -36,10 +36,32 @@ def encoder(name: str = "infonce", seed: int = 0, **given: Any) -> dict[str, Any
     return {"kind": "contrast", "baseline": network(seed, **given), "seed": seed, **ENCODERS[name]}
 
 
-def learnt(name: str, cosines: Sequence[tuple[float, float]], seed: int = 0, **given: Any) -> Record:
-    """`cosines`: with positives and with negatives, epoch by epoch."""
+def learnt(
+    name: str, cosines: Sequence[tuple[float, float]] = (), seed: int = 0, share: float = 0.5, **given: Any
+) -> Record:  # fmt: skip
+    """`cosines`: with positives and with negatives, epoch by epoch; the last are those of new triads. `share`: of these."""
     history = [{"loss": 1.0, "positive": positive, "negative": negative} for positive, negative in cosines]
-    return record("learn", encoder(name, seed, **given), {"history": history})
+    positive, negative = cosines[-1] if cosines else (0.5, 0.5)
+    apart = {"share": share, "positive": positive, "negative": negative}
+    return record("learn", encoder(name, seed, **given), {"history": history, "triads": apart})
+
+
+def triads(
+    share: Sequence[float], positive: Sequence[float] | None = None, negative: Sequence[float] | None = None,
+    anchor: str = "first", seed: int = 0, **given: Any,
+) -> Record:  # fmt: skip
+    """What encoders with random weights make of triads, one value for each of them."""
+    found = {"share": list(share), "positive": list(positive or share), "negative": list(negative or share)}
+    return record("triads", {"baseline": network(seed, **given), "anchor": anchor}, found)
+
+
+def crowd(of: Record, orders: Sequence[Sequence[int]]) -> Record:
+    """How encoders with random weights order the candidates of a "sample" or "search" record."""
+    return record("crowd", {"of": of.params}, {"orders": [list(order) for order in orders]})
+
+
+def unpruned(seed: int = 0, test: float = 92.0, **given: Any) -> Record:
+    return record("unpruned", {"baseline": network(seed, **given)}, {"val": test, "test": test})
 
 
 def sampled(
@@ -51,16 +73,17 @@ def sampled(
     no_order = [(7 * i) % n / n for i in range(n)]
     kept = zip(test, macs or no_order, norm or no_order[::-1], r or [[i % 10] * ENTRIES for i in range(n)], strict=True)
     rows = [
-        {"r": one, "macs": int(a * BEFORE[0]), "params": int(a * BEFORE[1]), "norm": b, "val": top1 - 1, "test": top1}
+        {"r": one, "macs": int(a * BEFORE[0]), "params": int(a * BEFORE[1]), "norm": b, "top1": top1}
         for top1, a, b, one in kept
     ]
     params = {"baseline": network(seed, **given), "n": n, "removed": removed, "tau": 0 if removed else 0.3, "seed": seed}
     return record("sample", params, {"before": list(BEFORE), "candidates": rows})
 
 
-def scored(name: str, of: Record, values: Sequence[float], **given: Any) -> Record:
-    """What an encoder makes of the candidates of a "sample" or "search" record."""
-    params = {"encoder": encoder(name, of.params["seed"], **given), "of": of.params}
+def scored(name: str, of: Record, values: Sequence[float], seed: int | None = None, **given: Any) -> Record:
+    """What an encoder, by default of the same seed, makes of the candidates of a "sample" or "search" record."""
+    own = encoder(name, of.params["seed"], **given)
+    params = {"encoder": own if seed is None else {**own, "seed": seed}, "of": of.params}
     return record("score", params, {"scores": list(values)})
 
 
@@ -87,7 +110,7 @@ def _built(r: Sequence[int], removed: float, fr: float, pr: float, tuned: Sequen
         "r": list(r),
         "removed": removed,
         "cost": dict.fromkeys(COUNTERS, cost),
-        "recalibrated": {"val": 11.0, "test": 10.0},
+        "recalibrated": {"test": 10.0},
     }
     accuracy = dict(zip(("val", "test"), tuned, strict=True))
     return found | ({"finetuned": accuracy} if epochs else {"recalibrated": accuracy})

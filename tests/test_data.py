@@ -43,6 +43,19 @@ def split(images: torch.Tensor) -> data.Split:
 # Splits
 
 
+def test_halves_of_the_test_split_have_as_many_images_of_every_class_and_share_none() -> None:
+    digits = data.load("digits")
+    halves = data.halved(digits)
+    assert halves.train is digits.train
+    assert abs(len(halves.val) - len(halves.test)) <= digits.num_classes
+    counts = [torch.bincount(part.labels, minlength=10) for part in (halves.val, halves.test, digits.test)]
+    assert torch.equal(counts[0] + counts[1], counts[2])
+    assert int((counts[0] - counts[1]).abs().max()) <= 1
+    images = [sorted(image.numpy().tobytes() for image in part.images) for part in (halves.val, halves.test, digits.test)]
+    assert sorted(images[0] + images[1]) == images[2]
+    assert torch.equal(data.halved(digits).val.images, halves.val.images)
+
+
 def test_digits_are_split_60_15_25_with_every_class_in_its_share() -> None:
     digits = data.load("digits")
     train, val, test = digits

@@ -1,12 +1,29 @@
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 import pytest
-from sacp_records import ENTRIES, baseline, chance, final, finals, learnt, light, sampled, scored, searched
+import torch
+from sacp_records import (
+    ENTRIES,
+    baseline,
+    candidate,
+    chance,
+    crowd,
+    final,
+    finals,
+    learnt,
+    light,
+    sampled,
+    scored,
+    searched,
+    triads,
+)  # fmt: skip
 
+from prunebook import models
 from prunebook.errors import BadValue
-from prunebook.report import kcore_tables, sacp_claims, sacp_evidence
+from prunebook.methods import sacp
+from prunebook.report import kcore_tables, sacp_claims, sacp_evidence, sacp_scores
 from prunebook.report.kcore_claims import Network, Said, judged
 from prunebook.studies import sacp as study
 from prunebook.trials import Record
@@ -43,23 +60,23 @@ def test_records_have_the_names_of_the_studys_parts():
 
 
 def test_every_verdict_is_explained():
-    sample = sampled(list(range(30)), seed=0)
-    frame = sacp_claims.claims(
-        samples=[sample], scores=[scored("infonce", sample, list(range(30)))], light=light("infonce", [80.0]),
-        learnt=[learnt("infonce", [(0.9, 0.5)])],
-    )  # fmt: skip
+    records = scores_of({"infonce": UP}, arch="resnet20")
+    records |= {"light": light("infonce", [80.0]), "learnt": [learnt("infonce", [(0.9, 0.5)])]}
+    frame = sacp_claims.claims(**records)
     for text in frame.verdict:
         words = text.replace("mixed: ", "").split(" (")[0].split("; ")[0]
         assert all(word in sacp_claims.CLAIM_VERDICTS for part in words.split(": ") for word in part.split(", "))
     legend = kcore_tables.legend(sacp_claims.CLAIM_VERDICTS, frame.verdict)
     assert {"holds here", "other network", "not fine-tuned", "undecided"} <= {line.split("**")[1] for line in legend}
+    for verdict in ("as random weights", "as another seed", "as chance", "no correlation found", "no difference found"):
+        assert verdict in sacp_claims.CLAIM_VERDICTS
 
 
 def test_the_page_says_what_the_intervals_are_over():
-    sample = sampled([80.0] * 4)
-    html = sacp_claims.shown_claims(sacp_claims.claims(samples=[sample])).to_html()
-    assert "One seed of resnet20 on CIFAR-10: intervals are over candidates, and say nothing of another encoder" in html
-    assert "2,000 resamples" in html
+    found = sacp_claims.claims(samples=[sampled([80.0] * 4)], light=light("infonce", [80.0]))
+    html = sacp_claims.shown_claims(found).to_html()
+    assert "One seed of resnet20 on CIFAR-10: intervals of searches are over candidates, and decide nothing" in html
+    assert "2,000 resamples of the candidates; they cover no other seeds" in html
     several = sacp_claims.claims(light=light("infonce", [80.0], 0) + light("infonce", [81.0], 1)).attrs["repetitions"]
     assert several.startswith("Intervals of searches are over seeds (2 of resnet20 on CIFAR-10).")
 
@@ -95,13 +112,22 @@ def test_a_printed_cost_follows_from_tau_if_chance_has_it_too(fr, found):
 
 
 def test_tau_controls_what_goes_if_nearly_all_candidates_lie_at_it():
-    near, far = light("infonce", [80.0] * 19, removed=0.71, **PAPERS), light("infonce", [80.0] * 20, removed=0.8, **PAPERS)
+    near, far = light("infonce", [80.0] * 19, removed=0.705, **PAPERS), light("infonce", [80.0] * 20, removed=0.8, **PAPERS)
     one_off = [*near, far[-1]]
     assert verdict("what tau asks for", light=near) == "holds here"
     assert verdict("what tau asks for", light=one_off) == "holds here"
     assert verdict("what tau asks for", light=far) == "does not hold here"
-    row = claim("what tau asks for", light=far + light("random", [80.0], removed=0.75, **PAPERS))
-    assert "10.0 above tau in the mean, chance 5.0, 0 % of 20 within 2" in row.here
+    assert "10.0 above tau in the mean, 0 % of 20 within 2, 0 of 20 nearer" in claim("what tau asks for", light=far).here
+    assert verdict("what tau asks for", light=near[:5]) == "undecided"
+
+
+def test_what_chance_removes_is_no_merit_of_a_score():
+    space = sacp.Space(sacp.ArchitectureGraph(models.build("resnet18", seed=0), torch.zeros(1, 3, 32, 32)))
+    by_chance = space.ratio(space.sample(40, 0.87, seed=3)).tolist()
+    assert max(by_chance) < 0.89  # at this tau random candidates are near it as well
+    removed = enumerate(by_chance)
+    records = [candidate("infonce", i, 80.0, 80.0, removed=share, tau=0.87, m=40, **PAPERS) for i, share in removed]
+    assert verdict("what tau asks for", light=records) == "as chance"
 
 
 # What a score knows
@@ -113,9 +139,24 @@ NOISE = np.random.default_rng(1).permutation(N).tolist()
 NEARLY = [value + 12 * np.sin(7 * value) for value in UP]  # in nearly the same order
 
 
-def scores_of(values: dict[str, Sequence[float]], **given: object) -> dict[str, list[Record]]:
+NULL = [np.random.default_rng(100 + i).permutation(N).tolist() for i in range(99)]  # the orders of random weights
+
+
+def ranks_of(values: Iterable[float]) -> list[int]:
+    found: list[int] = np.argsort(np.argsort(list(values))).tolist()
+    return found
+
+
+def scores_of(values: dict[str, Sequence[float]], seeds: int = 1, **given: object) -> dict[str, list[Record]]:
+    """Scores by encoders of several seeds, all alike but for a little, beside random orders."""
+    own = {**PAPERS, **{name: value for name, value in given.items() if name == "arch"}}
     sample = sampled(UP, **{**PAPERS, **given})
-    return {"samples": [sample], "scores": [scored(name, sample, list(own), **PAPERS) for name, own in values.items()]}
+    scores = [
+        scored(name, sample, [value + (s * i) % 3 for i, value in enumerate(values[name])], seed=s, **own)
+        for name in values
+        for s in range(seeds)
+    ]
+    return {"samples": [sample], "scores": scores, "crowds": [crowd(sample, NULL)]}
 
 
 @pytest.mark.parametrize(
@@ -127,9 +168,32 @@ def test_a_score_predicts_if_its_interval_is_above_0(score, found):
     assert verdict("than what a candidate costs", **scores_of({"as printed": score})) == f"not fine-tuned: {found}"
 
 
+def test_a_score_decides_nothing_without_encoders_of_random_weights_to_stand_out_from():
+    records = scores_of({"infonce": UP, "as printed": UP})
+    del records["crowds"]
+    for words in ("A higher score means", "than what a candidate costs", "criterion of weights", "one simple number"):
+        assert verdict(words, **records) == "not fine-tuned: undecided", words
+    assert verdict("either anchor: one method", **records) == "undecided"
+    assert verdict("Learning by contrast makes the score", **records) == UNTESTED
+
+
+def test_a_score_that_random_weights_reach_as_well_is_not_ours():
+    """Random weights are a function of the same ratios: half of these know accuracy as well as ours."""
+    sample = scores_of({"infonce": NEARLY})["samples"][0]
+    knowing = [ranks_of(own + 5 * np.sin(i * value) for own, value in zip(NEARLY, UP, strict=True)) for i in range(50)]
+    records = scores_of({"infonce": NEARLY}) | {"crowds": [crowd(sample, [*knowing, *NULL[:49]])]}
+    row = claim("A higher score means", **records)
+    assert row.verdict == "not fine-tuned: as random weights"
+    assert ", random weights -0." in row.here
+    for words in ("than what a candidate costs", "criterion of weights", "one simple number"):
+        assert verdict(words, **records) == "not fine-tuned: as random weights"
+    assert verdict("Learning by contrast makes the score", **records) == "not fine-tuned: as random weights"
+
+
 def test_few_candidates_decide_nothing():
     sample = sampled(UP[:10])
     records = {"samples": [sample], "scores": [scored("infonce", sample, UP[:10])]}
+    records["crowds"] = [crowd(sample, [order[:10] for order in NULL])]
     assert verdict("A higher score means", **records) == "other network, not fine-tuned: undecided"
     assert "+1.00 (+1.00 to +1.00)" in claim("A higher score means", **records).here
 
@@ -140,7 +204,7 @@ def test_a_score_that_only_follows_the_cost_knows_nothing_more():
     score = [i + value / 4 for i, value in enumerate(NOISE)]
     test = [i + 10 * np.sin(3.1 * i) for i in range(N)]
     sample = sampled(test, macs, **PAPERS)
-    records = {"samples": [sample], "scores": [scored("infonce", sample, score, **PAPERS)]}
+    records = {"samples": [sample], "scores": [scored("infonce", sample, score, **PAPERS)], "crowds": [crowd(sample, NULL)]}
     assert verdict("A higher score means", **records) == "not fine-tuned: holds here"
     assert verdict("than what a candidate costs", **records) == "not fine-tuned: no correlation found"
 
@@ -148,7 +212,7 @@ def test_a_score_that_only_follows_the_cost_knows_nothing_more():
 def test_light_fine_tuning_is_said():
     found = searched("random", [[3] * ENTRIES] * N, m=N, **PAPERS)
     records = light("random", UP, m=N, **PAPERS)
-    given = {"light": records, "light_scores": [scored("infonce", found, NEARLY, **PAPERS)]}
+    given = {"light": records, "light_scores": [scored("infonce", found, NEARLY, **PAPERS)], "crowds": [crowd(found, NULL)]}
     assert verdict("A higher score means", **given) == "not trained in full: holds here"
     assert "random search, 1 epoch, infonce: +" in claim("A higher score means", **given).here
     assert verdict("criterion of weights", **given) == UNTESTED  # no record has the L1 norm that is kept
@@ -156,15 +220,32 @@ def test_light_fine_tuning_is_said():
 
 @pytest.mark.parametrize(
     ("words", "first", "second"),
-    [("The score is better", "infonce", "no edges"), ("Learning by contrast makes the score", "as printed", "untrained"),
-     ("(SACP-1) predicts worse", "infonce (anchor original)", "sacp-1")],
+    [("The score is better", "infonce", "no edges"), ("(SACP-1) predicts worse", "infonce (anchor original)", "sacp-1")],
 )  # fmt: skip
-def test_one_score_beats_another_on_the_same_candidates(words, first, second):
+def test_one_score_beats_another_on_the_same_candidates_by_every_seed(words, first, second):
     condition = "not fine-tuned: "
-    assert verdict(words, **scores_of({first: NEARLY, second: NOISE})) == condition + "holds here"
-    assert verdict(words, **scores_of({first: NOISE, second: NEARLY})) == condition + "the opposite holds here"
-    assert verdict(words, **scores_of({first: NEARLY, second: NEARLY})) == condition + "no difference found"
+    assert verdict(words, **scores_of({first: NEARLY, second: NOISE}, 3)) == condition + "holds here"
+    assert verdict(words, **scores_of({first: NOISE, second: NEARLY}, 3)) == condition + "the opposite holds here"
+    assert verdict(words, **scores_of({first: NEARLY, second: NEARLY}, 3)) == condition + "no difference found"
+    assert verdict(words, **scores_of({first: NEARLY, second: NOISE}, 2)) == condition + "undecided"
     assert verdict(words, **scores_of({first: NEARLY})) == UNTESTED
+    assert "3 encoders" in claim(words, **scores_of({first: NEARLY, second: NOISE}, 3)).here
+
+
+def test_a_lead_that_hangs_on_the_seed_is_none():
+    records = scores_of({"infonce": NEARLY, "no edges": NOISE}, 3)
+    sample, other = records["samples"][0], NEARLY[::-1]
+    records["scores"][2] = scored("infonce", sample, other, seed=2, **PAPERS)
+    assert verdict("The score is better", **records) == "not fine-tuned: no difference found"
+
+
+@pytest.mark.parametrize(
+    ("score", "found"), [(NEARLY, "holds here"), (NEARLY[::-1], "the opposite holds here"), (NOISE, "no difference found")]
+)
+def test_what_was_learnt_is_what_random_weights_do_not_have(score, found):
+    row = claim("Learning by contrast makes the score", **scores_of({"as printed": score}))
+    assert row.verdict == f"not fine-tuned: {found}"
+    assert "minus the mean of 99 encoders with random weights" in row.here
 
 
 @pytest.mark.parametrize(
@@ -179,53 +260,88 @@ def test_a_score_is_set_beside_the_l1_norm(score, norm, found):
 def test_a_score_is_no_more_than_a_number_if_it_orders_alike():
     norm = [i / N for i in range(N)]
 
+    test = [2 * value + 14 * np.sin(3.1 * value) + 14 * np.sin(5.3 * value) for value in UP]  # two parts beside the norm
+    knows = [2 * value + 20 * np.sin(3.1 * value) for value in UP]  # one of them
+
     def found(score: Sequence[float]) -> str:
-        return verdict("one simple number", **scores_of({"infonce": score}, norm=norm))
+        sample = sampled(test, norm=norm, **PAPERS)
+        records = {"scores": [scored("infonce", sample, list(score), **PAPERS)], "crowds": [crowd(sample, NULL)]}
+        row = claim("one simple number", samples=[sample], **records)
+        assert "infonce and L1 norm kept: |rho| " in row.here or score is NOISE
+        return row.verdict.removeprefix("not fine-tuned: ")
 
     assert found(DOWN) == "does not hold here"
-    assert found(NOISE) == "holds here"
-    assert found([value + 8 * np.sin(7 * value) for value in UP]) == "undecided"
-    assert "infonce and L1 norm kept" in claim("one simple number", **scores_of({"infonce": UP}, norm=norm)).here
+    assert found(knows) == "holds here"
+    assert found([2 * value - 20 * np.sin(3.1 * value) for value in UP]) == "the opposite holds here"
+    assert found([value + 12 * np.sin(11 * value) for value in UP]) == "no correlation found"
+    assert found(NOISE) == "no correlation found"
 
 
 def test_readings_are_one_method_if_they_order_alike():
     words = "either anchor: one method"
     assert verdict(words, **scores_of({"infonce": UP, "as printed": UP})) == "holds here"
-    assert verdict(words, **scores_of({"infonce": UP, "as printed": NOISE})) == "does not hold here"
-    mixed = scores_of({"infonce": UP, "as printed": UP, "infonce (anchor original)": NOISE})
-    assert verdict(words, **mixed).startswith("mixed: does not hold here")
+    assert verdict(words, **scores_of({"infonce": UP, "as printed": NOISE}, 2)) == "does not hold here"
+    assert verdict(words, **scores_of({"infonce": UP, "as printed": NOISE})) == "undecided"  # no second seed
+    mixed = verdict(words, **scores_of({"infonce": UP, "as printed": UP, "infonce (anchor original)": NOISE}, 2))
+    assert mixed.startswith("mixed: does not hold here (")
+    assert "; holds here (" in mixed
     assert verdict(words, **scores_of({"infonce": UP})) == UNTESTED
+
+
+def test_readings_that_differ_as_two_seeds_of_one_do_are_not_told_apart():
+    words, noise = "either anchor: one method", [np.random.default_rng(i).permutation(N).tolist() for i in range(4)]
+    records = scores_of({})
+    sample, names = records["samples"][0], [("infonce", 0), ("infonce", 1), ("as printed", 0), ("as printed", 1)]
+    records["scores"] = [scored(n, sample, own, seed=s, **PAPERS) for (n, s), own in zip(names, noise, strict=True)]
+    row = claim(words, **records)
+    assert row.verdict == "as another seed"
+    assert ", two seeds of one reading " in row.here
+    nearly = [crowd(sample, [ranks_of(UP + np.random.default_rng(i).normal(scale=2, size=N)) for i in range(99)])]
+    alike = scores_of({"infonce": UP, "as printed": UP}) | {"crowds": nearly}
+    assert verdict(words, **alike) == "holds here"
+    slightly = [value + 3 * np.sin(7.5 * value) for value in UP]
+    assert verdict(words, **scores_of({"infonce": UP, "as printed": slightly}) | {"crowds": nearly}) == "as random weights"
 
 
 # What an encoder learns
 
 
-def test_an_encoder_tells_pairs_apart_if_it_does_so_for_every_seed():
-    apart, alike = [(0.9, 0.9), (0.9, 0.5)], [(0.9, 0.5), (0.9, 0.88)]
+SHARES = [0.3 + 0.4 * i / 98 for i in range(99)]  # of triads that random weights tell apart
 
-    def found(*seeds: list[tuple[float, float]]) -> str:
-        return verdict("tells L1 pruning", learnt=[learnt("as printed", c, s, **PAPERS) for s, c in enumerate(seeds)])
 
-    assert found(apart) == "holds here"
-    assert found(alike, alike) == "does not hold here"
-    assert found(apart, alike) == "undecided"
-    row = claim("tells L1 pruning", learnt=[learnt("infonce", apart)])
+def crowds_of(seeds: int, **given: object) -> list[Record]:
+    return [triads(SHARES, SHARES, SHARES, seed=seed, **given) for seed in range(seeds)]
+
+
+def test_an_encoder_tells_pairs_apart_if_it_does_so_for_every_seed_better_than_random_weights():
+    def found(*shares: float, crowds: int = 2) -> str:
+        records = [learnt("as printed", [(0.9, 0.5)], s, share, **PAPERS) for s, share in enumerate(shares)]
+        return verdict("tells L1 pruning", learnt=records, triads=crowds_of(crowds, **PAPERS))
+
+    assert found(0.95) == "holds here"
+    assert found(0.95, 0.9) == "holds here"
+    assert found(0.05) == "the opposite holds here"
+    assert found(0.65) == "as random weights"  # though the means of the cosines are far apart
+    assert found(0.95, 0.65) == "undecided"
+    assert found(0.95, crowds=0) == "undecided"
+    row = claim("tells L1 pruning", learnt=[learnt("infonce", [(0.9, 0.5)], share=0.95)], triads=crowds_of(1))
     assert row.verdict == "other network: holds here"
-    assert "infonce: 0.90 and 0.50, apart by +0.40, 1 encoder" in row.here
+    assert "infonce: 95 %, random weights 31 to 69, mean cosines 0.90 and 0.50, 1 encoder" in row.here
 
 
-def test_negatives_are_pushed_away_if_their_cosine_falls():
-    def found(*seeds: list[tuple[float, float]]) -> str:
-        return verdict("pushed away", learnt=[learnt("infonce", c, s, **PAPERS) for s, c in enumerate(seeds)])
+def test_negatives_are_pushed_away_if_they_are_farther_than_by_random_weights():
+    def found(*far: float, crowds: int = 2) -> str:
+        records = [learnt("infonce", [(0.9, 0.9), (0.9, own)], s, **PAPERS) for s, own in enumerate(far)]
+        return verdict("pushed away", learnt=records, triads=crowds_of(crowds, **PAPERS))
 
-    falls, rises = [(0.9, 0.8), (0.9, 0.5)], [(0.9, 0.5), (0.9, 0.8)]
-    assert found(falls, falls) == "holds here"
-    assert found(rises) == "the opposite holds here"
-    assert found(falls, rises) == "undecided"
-    assert found([(0.9, 0.50), (0.9, 0.47)]) == "undecided"
-    assert found([(0.9, 0.5)]) == UNTESTED
-    untrained = [learnt("shuffled edges", falls)]
-    assert verdict("pushed away", learnt=untrained) == UNTESTED  # no reading of the paper
+    assert found(0.1) == "holds here"
+    assert found(0.1, 0.2) == "holds here"
+    assert found(0.9) == "the opposite holds here"
+    assert found(0.5) == "as random weights"  # though it has fallen from 0.9
+    assert found(0.1, 0.5) == "undecided"
+    assert found(0.1, crowds=0) == "undecided"
+    untrained = [learnt("shuffled edges", [(0.9, 0.1)])]
+    assert verdict("pushed away", learnt=untrained, triads=crowds_of(1)) == UNTESTED  # no reading of the paper
 
 
 # What a search finds
@@ -246,7 +362,7 @@ def beside(
 )  # fmt: skip
 def test_the_best_by_score_are_set_beside_equally_costly_ones(first, second, found):
     row = claim("highest scores are better", light=beside(first, second))
-    assert row.verdict == found
+    assert row.verdict == "undecided"  # one encoder's candidates are alike
     assert "over candidates" in row.here
     seeds = [r for s in range(3) for r in beside(first, second, seed=s)]
     if len(first) == 3:
@@ -261,7 +377,9 @@ def test_the_best_by_score_are_set_beside_equally_costly_ones(first, second, fou
      (TOP[:2], LOW[:2], "undecided")],
 )  # fmt: skip
 def test_the_best_by_score_are_set_beside_others_of_any_cost(first, second, found):
-    assert verdict("others of any cost", light=beside(first, second, "random")) == found
+    seeds = [r for s in range(len(first)) for r in beside([first[s]], [second[s]], "random", seed=s)]
+    assert verdict("others of any cost", light=seeds) == found
+    assert verdict("others of any cost", light=beside(first, second, "random")) == "undecided"
     assert verdict("others of any cost", light=beside(first, second, "random", fr=51.1)) == "unequal cost"
 
 
@@ -364,14 +482,17 @@ def test_light_fine_tuning_tells_if_it_ranks_as_full_training_does(full, found):
 
 
 def test_choosing_on_the_test_set_matters_if_it_raises_what_is_reported():
-    def found(gap: float, seeds: int = 3) -> str:
-        tuned = [r for s in range(seeds) for r in finals("infonce", [90.0, 90 + gap], s, val=[91.0, 90.0], **PAPERS)]
+    def found(gap: float, seeds: int = 3, k: int = 10) -> str:
+        others = [80.0] * (k - 2)
+        tops, val = [90.0, 90 + gap, *others], [91.0, 90.0, *others]
+        tuned = [r for s in range(seeds) for r in finals("infonce", tops, s, val=val, **PAPERS)]
         lightly = [r for s in range(seeds) for r in light("infonce", [80.0], s, **PAPERS)]
         return verdict("on the test set does no harm", light=lightly, finals=tuned)
 
     assert found(0.05) == "holds here"
     assert found(0.5) == "does not hold here"
     assert found(0.5, seeds=1) == "undecided"
+    assert found(0.05, k=2) == "undecided"  # of two, a lot would do as well
 
 
 # Ablations
@@ -434,3 +555,69 @@ def test_a_loss_is_small_if_it_is_surely_below_a_point(top1, found):
     assert verdict("loses only a little", **pruned("resnet56", top1, shortcut="A")) == f"other network: {found}"
     row = claim("loses only a little", **pruned("resnet56", top1))
     assert "at FR 50.0" in row.here
+
+
+# Noise
+
+
+RUNS, SEEDS = 7, range(3)
+SOME = ("infonce", "as printed", "no edges", "untrained", "sacp-1")
+
+
+def noise_of_scores(g: np.random.Generator, of_ratios: bool) -> dict[str, list[Record]]:
+    """Accuracy, scores and the orders of random weights: independent numbers, or each a random function of the ratios."""
+    r = g.integers(0, 10, (N, ENTRIES))
+    draw = (lambda: r @ g.normal(size=ENTRIES)) if of_ratios else (lambda: g.normal(size=N))
+    sample = sampled(draw().tolist(), norm=draw().tolist(), r=r.tolist(), **PAPERS)
+    scores = [scored(name, sample, draw().tolist(), seed=seed, **PAPERS) for name in SOME for seed in SEEDS]
+    shares, far = (0.5 + 0.1 * g.normal(size=(2, 102))).tolist()
+    learnt_ones = [learnt("infonce", [(0.9, 0.9), (0.5, far[s])], s, shares[s], **PAPERS) for s in SEEDS]
+    crowds = [triads(shares[3:], shares[3:], far[3:], seed=s, **PAPERS) for s in SEEDS]
+    orders = crowd(sample, [ranks_of(draw()) for _ in range(99)])
+    return {"samples": [sample], "scores": scores, "crowds": [orders], "learnt": learnt_ones, "triads": crowds}
+
+
+def noise_of_searches(g: np.random.Generator, arch: str) -> dict[str, list[Record]]:
+    """All searches reach the same in the mean. What one finds is alike, as one encoder chose it."""
+    before = 91.0 if arch == "resnet56" else 90.0  # where the claim is that not so much is lost
+    found: dict[str, list[Record]] = {
+        "baselines": [baseline(s, before, arch=arch) for s in SEEDS],
+        "light": [],
+        "finals": [],
+    }
+    for name in (*SOME, "random", "random (as costly)"):
+        for s in SEEDS:
+            common = 90 + g.normal()
+            removed = float(g.uniform(0.7, 0.75))
+            found["light"] += light(name, (common + 0.3 * g.normal(size=6)).tolist(), s, removed=removed, m=6, arch=arch)
+            for m in (3, 6):
+                found["finals"] += [
+                    final(name, k, *(common + 0.3 * g.normal(size=2)), s, m, m=6, arch=arch) for k in range(3)
+                ]
+    return found
+
+
+@pytest.mark.parametrize("of_ratios", [False, True])
+def test_no_claim_about_scores_holds_on_noise(monkeypatch, of_ratios):
+    monkeypatch.setattr(sacp_scores, "RESAMPLES", 300)
+    records = [noise_of_scores(np.random.default_rng(i), of_ratios) for i in range(RUNS)]
+    tested = assert_nothing_holds(records)
+    assert len(tested) == 10
+
+
+@pytest.mark.parametrize("arch", ["resnet18", "resnet56"])
+def test_no_claim_about_searches_holds_on_noise(arch):
+    tested = assert_nothing_holds([noise_of_searches(np.random.default_rng(i), arch) for i in range(RUNS)])
+    assert len(tested) == 15
+
+
+def assert_nothing_holds(runs: Sequence[dict[str, list[Record]]]) -> set[str]:
+    """The claims that have cases. One holds in no more than a tenth of its own, where 2.5 % are expected, or in one."""
+    verdicts: dict[str, list[str]] = {}
+    for frames in (sacp_evidence.Frames.of(sacp_evidence.Records(**records)) for records in runs):
+        for one in sacp_claims.CLAIMS:
+            verdicts.setdefault(one.claim, []).extend(case.verdict for case in one.test(frames) if case.on)
+    tested = {words for words, found in verdicts.items() if found}
+    for words in tested:
+        assert verdicts[words].count("holds here") <= max(1, 0.1 * len(verdicts[words])), words
+    return tested

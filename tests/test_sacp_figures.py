@@ -17,7 +17,7 @@ from prunebook import notebooks
 from prunebook.errors import BadValue
 from prunebook.methods import sacp
 from prunebook.report import sacp_figures as figures
-from prunebook.report import sacp_tables
+from prunebook.report import sacp_scores, sacp_tables
 from prunebook.report.figures import PALETTE
 from prunebook.studies.sacp import SEARCHES, Parameters
 from prunebook.trials import Record
@@ -102,8 +102,8 @@ def test_networks_differ_in_their_dashes() -> None:
 
 
 def sampled(test: list[float], seed: int = 0, **scores: list[float]) -> pd.DataFrame:
-    common = {**place(seed), "sample": "50 % of the MACs", **{name: math.nan for name in sacp_tables.SIMPLE}}
-    return pd.DataFrame([common | {"place": i, "test": top1} for i, top1 in enumerate(test)]).assign(**scores)
+    common = {**place(seed), "sample": "50 % of the MACs", **{name: math.nan for name in sacp_scores.SIMPLE}}
+    return pd.DataFrame([common | {"draw": seed, "place": i, "test": top1} for i, top1 in enumerate(test)]).assign(**scores)
 
 
 def test_scores_stand_against_accuracy_with_the_mean_over_seeds_of_their_rank_correlation() -> None:
@@ -118,10 +118,18 @@ def test_scores_stand_against_accuracy_with_the_mean_over_seeds_of_their_rank_co
     assert fig.get_suptitle() == "resnet20 on digits: 50 % of the MACs, 3 candidates"
 
 
+def test_of_several_encoders_on_one_draw_each_has_its_marks_and_a_simple_score_has_them_once() -> None:
+    first, second = sampled([1, 2, 3], infonce=[0.1, 0.2, 0.9]), sampled([1, 2, 3], 1, infonce=[0.3, 0.2, 0.1])
+    both = pd.concat([first.assign(untrained=[3, 2, 1]), second.assign(draw=0)]).assign(**{"MACs kept": [1, 3, 2] * 2})
+    fig = figures.scatter(both)
+    assert titles(fig) == ["infonce: rho +0.00", "untrained: rho -1.00", "MACs kept: rho +0.50"]
+    assert [len(marks(ax)) for ax in fig.axes] == [6, 3, 3]
+
+
 def correlated(predictor: str, rho: float, given: float = math.nan, gap: float = math.nan, **more: Any) -> dict[str, Any]:
     row = {"network": "resnet20 on digits", "sample": "tau 0.3", "predictor": predictor, "n": 40, "seeds": 1}
-    row |= {"kind": "simple" if predictor in sacp_tables.SIMPLE else "encoder"}
-    row |= {"rho": rho, "low": rho - 0.1, "high": rho + 0.2}
+    row |= {"kind": "simple" if predictor in sacp_scores.SIMPLE else "encoder"}
+    row |= {"rho": rho, "low": rho - 0.1, "high": rho + 0.2, "random low": math.nan, "random high": math.nan}
     for name, value in (("given MACs", given), ("minus L1", gap)):
         row |= {name: value, f"{name} low": value - 0.3, f"{name} high": value + 0.3}
     return row | more
@@ -145,6 +153,14 @@ def test_correlations_have_their_intervals_and_beside_them_what_is_left_at_equal
     assert [x for x, _ in marks(left, face="white")] == [0.1, 0.4]
     assert bars(right) == [[-0.5, 0.1], [-0.3, 0.3]]
     assert [round(y) for _, y in marks(right)] == [0, 2]
+
+
+def test_behind_an_encoder_stands_what_random_weights_reach() -> None:
+    rows = [correlated("infonce", 0.5, 0.1, **{"random low": -0.3, "random high": 0.4}), correlated("MACs kept", 0.3)]
+    (ax,) = figures.correlations(pd.DataFrame(rows)).axes
+    (band,) = ax.patches
+    ends = (band.get_x(), band.get_x() + band.get_width(), band.get_y() + band.get_height() / 2)
+    assert ends == pytest.approx((-0.3, 0.4, 0))
 
 
 def test_without_the_l1_norm_nothing_is_compared_with_it_and_each_sample_has_a_panel() -> None:
@@ -173,7 +189,7 @@ def test_ratios_are_means_over_candidates_then_seeds_a_row_for_each_search() -> 
 
 def built(search: str, fr: list[float], val: list[float], test: list[float], seed: int = 0) -> pd.DataFrame:
     rows = [
-        {**place(seed), "search": search, "place": i, "FR": a, "val light": b, "test light": c, "light epochs": 1}
+        {**place(seed), "search": search, "place": i, "FR": a, "val light": b, "test light": c, "light": "1 epoch"}
         for i, (a, b, c) in enumerate(zip(fr, val, test, strict=True))
     ]
     return pd.DataFrame(rows).assign(before=95.0)
@@ -181,7 +197,7 @@ def built(search: str, fr: list[float], val: list[float], test: list[float], see
 
 def finished(search: str, m: int, places: list[int], fr: list[float], val: list[float], test: list[float]) -> pd.DataFrame:
     rows = [
-        {**place(), "search": search, "m": m, "rank": i, "place": where, "FR": a, "val": b, "test": c, "epochs": 30}
+        {**place(), "search": search, "m": m, "rank": i, "place": where, "FR": a, "val": b, "test": c, "full": "30 epochs"}
         for i, (where, a, b, c) in enumerate(zip(places, fr, val, test, strict=True))
     ]
     return pd.DataFrame(rows)
@@ -196,7 +212,7 @@ def test_of_each_search_and_seed_what_validation_chose_is_ringed_not_what_is_bes
     rows = [built("infonce", [50, 51], [90, 91], [92, 90]), built("infonce", [52, 53], [91, 90], [88, 93], seed=1)]
     (ax,) = figures.selection(pd.concat([*rows, built("random", [60], [80], [81])]), NONE_IN_FULL).axes
     assert rings(ax) == [(51, 90), (52, 88), (60, 81)]
-    assert ax.get_title() == "resnet20 on digits\n1 epoch, light"
+    assert ax.get_title() == "resnet20 on digits\nlight: 1 epoch"
 
 
 def test_what_was_trained_in_full_at_the_largest_m_stands_above_what_it_was_before() -> None:
@@ -207,7 +223,7 @@ def test_what_was_trained_in_full_at_the_largest_m_stands_above_what_it_was_befo
     assert (51, 99) not in marks(ax)
     lines = [line for line in ax.lines if line.get_linewidth() == 0.6]
     assert [list(line.get_ydata()) for line in lines] == [[90, 95], [92, 94]]
-    assert ax.get_title() == "resnet20 on digits\n1 epoch, light; 30 epochs, full"
+    assert ax.get_title() == "resnet20 on digits\nlight: 1 epoch; full: 30 epochs"
 
 
 def growing(stage: str, points: list[tuple[int, int, float]], by: str = "validation", seed: int = 0) -> pd.DataFrame:
@@ -265,9 +281,9 @@ def test_every_search_has_a_look_of_its_own() -> None:
     "draw",
     [
         lambda: figures.masks(None, {}),
-        lambda: figures.learning(sacp_tables.histories([])),
-        lambda: figures.scatter(sacp_tables.candidates([])),
-        lambda: figures.correlations(sacp_tables.correlations(sacp_tables.candidates([]))),
+        lambda: figures.learning(sacp_scores.histories([])),
+        lambda: figures.scatter(sacp_scores.candidates([])),
+        lambda: figures.correlations(sacp_scores.correlations(sacp_scores.candidates([]))),
         lambda: figures.ratios(sacp_tables.ratios([])),
         lambda: figures.selection(sacp_tables.built([]), NONE_IN_FULL),
         lambda: figures.figure2(sacp_tables.best_of([])),

@@ -89,8 +89,86 @@ def test_what_sacp_1_learns_from_is_not_what_it_is_judged_by() -> None:
     learnt = regression.parameters.sample
     judged = [trial.parameters for trial in study.samples(p)]
     assert learnt.seed not in {sample.seed for sample in judged}
-    assert (learnt.test, {sample.test for sample in judged}) == (False, {True})
+    assert (learnt.split, {sample.split for sample in judged}) == ("val", {"test"})
     assert len(study.scores(p)) == 3 * 2
+
+
+FOREIGN: dict[str, Any] = {"weights": {"resnet20": "a.th"}, "dataset": "cifar10", "seeds": 3}
+
+
+def test_encoders_of_all_seeds_score_the_same_sample_of_a_network_that_others_trained() -> None:
+    p = Parameters.check(SOME | COMPARED | FOREIGN)
+    assert len(set(study.samples(p))) == 1
+    encoders = [trial.parameters.encoder for trial in study.scores(p)]
+    assert sorted((one.seed, one.kind) for one in encoders if one.kind == "regression") == [
+        (s, "regression") for s in range(3)
+    ]
+    assert len(set(study.scores(p))) == 3 * 3
+    assert len({str(trial.parameters.sample) for trial in study.regressions(p) if trial.task == "regress"}) == 1
+    assert len(set(study.crowds(p))) == 1 + 3  # the sample, and the random search of each seed
+    assert len(set(study.triads(p))) == 1
+    own = Parameters.check(SOME | COMPARED | {"seeds": 3})
+    assert len(set(study.samples(own))) == len(set(study.triads(own))) == 3
+
+
+def test_encoders_that_are_compared_learn_again_by_other_seeds_and_search_by_the_first() -> None:
+    p = Parameters.check(SOME | COMPARED | {"again": 2})
+    seeds = Counter((t.parameters.encoder.what.split(",")[0], t.parameters.encoder.seed) for t in study.scores(p))
+    learns = ("encoder infonce", "encoder by regression on 100 candidates")
+    assert seeds == {(name, seed): 1 for name in learns for seed in (0, 1000, 2000)} | {("encoder untrained", 0): 1}
+    assert {t.parameters.encoder.seed for t in study.searches(p) if t.parameters.encoder} == {0}
+    assert {t.parameters.seed for t in study.samples(p)} == {0}
+    assert {t.parameters.seed for t in study.learnt(p)} == {0, 1000, 2000}
+
+
+def test_every_score_has_encoders_with_random_weights_beside_it() -> None:
+    p = Parameters.check(
+        SOME | COMPARED | {"free": True, "encoders": ["infonce", "as printed (anchor original)"], "crowd": 50}
+    )
+    scored = {str(t.parameters.of) for t in (*study.scores(p), *study.light_scores(p))}
+    assert {str(t.parameters.of) for t in study.crowds(p)} == scored
+    assert {t.parameters.encoders for t in (*study.crowds(p), *study.triads(p))} == {50}
+    assert {t.parameters.anchor for t in study.triads(p)} == {"first", "original"}
+    none = Parameters.check(SOME | COMPARED | {"crowd": 0})
+    assert study.crowds(none) == study.triads(none) == []
+
+
+def test_architectures_may_have_encoders_searches_and_samples_of_their_own() -> None:
+    given = {"encoders": {"resnet20": ["infonce", "sacp-1"], "vgg16": ["untrained"]}, "sampled": {"resnet20": 8, "vgg16": 4}}
+    given |= {"searches": {"resnet20": ["infonce", "random"], "vgg16": "random"}, "supervised": {"resnet20": 9, "vgg16": 2}}
+    p = Parameters.check(given | {"arch": ["resnet20", "vgg16"], "m": 3, "k": 1})
+    assert Counter(t.parameters.baseline.arch for t in study.searches(p)) == {"resnet20": 2, "vgg16": 1}
+    assert Counter(t.parameters.baseline.arch for t in study.scores(p)) == {"resnet20": 2, "vgg16": 1}
+    assert {(t.parameters.baseline.arch, t.parameters.n) for t in study.samples(p)} == {("resnet20", 8), ("vgg16", 4)}
+    (learnt,) = (t.parameters for t in study.regressions(p) if t.task == "sample")
+    assert (learnt.baseline.arch, learnt.n) == ("resnet20", 9)
+    assert {t.parameters.baseline.arch for t in study.triads(p)} == {"resnet20"}
+    assert {t.parameters.baseline.arch for t in study.light_scores(p)} == {"resnet20"}
+
+
+def test_what_chooses_is_said_and_that_others_networks_may_have_seen_it() -> None:
+    p = Parameters.check(SOME | COMPARED | FOREIGN)
+    assert "as if made on training images" in " ".join(study.choice(p))
+    assert " ".join(study.choice(p)) in " ".join(study.differences(p))
+    halves = Parameters.check(SOME | COMPARED | FOREIGN | {"chosen_on": "half of test"})
+    assert "chosen on one half of the test split" in study.choice(halves)[0]
+    assert "that is why they do not choose" in study.choice(halves)[1]
+    choosing = [t.parameters for t in study.trials(halves) if t.task in ("sample", "candidate", "final")]
+    assert {one.chosen_on for one in choosing} == {"half of test"}
+    assert len(set(study.unpruned(halves))) == 1
+    assert study.unpruned(p) == []
+    own = study.choice(Parameters.check(SOME))
+    assert own == [
+        "The k and the winner are chosen on a validation split of a tenth of the training images (a fifth for digits)."
+    ]
+
+
+def test_all_candidates_are_fine_tuned_lightly_on_as_many_images() -> None:
+    p = Parameters.check(SOME | {"light_images": 500, "seeds": 2})
+    fits = {(t.parameters.search.seed, t.parameters.finetune.images, t.parameters.finetune.seed) for t in study.light(p)}
+    assert fits == {(0, 500, 0), (1, 500, 1)}
+    assert {t.parameters.finetune.images for t in study.finals(p)} == {None}
+    assert "Light fine-tuning: 1 epoch of 500 images of SGD" in " ".join(study.differences(p))
 
 
 def test_encoders_differ_in_what_their_names_say_and_in_nothing_else() -> None:
@@ -127,7 +205,7 @@ def test_text_and_single_values_are_understood(given: dict[str, Any], meant: dic
 def test_another_architecture_takes_the_defaults_where_the_run_has_values_for_its_own_alone() -> None:
     lite, costs = RUNS["lite"].parameters, RUNS["costs"].parameters
     assert "m" not in Parameters.inherited(lite, {"arch": "vgg16"})
-    assert Parameters.inherited(lite, {"arch": "resnet56"})["m"] == {"resnet56": 5}
+    assert Parameters.inherited(lite, {"arch": "resnet56"})["m"] == {"resnet56": lite["m"]["resnet56"]}
     assert Parameters.inherited(costs, {"arch": ["resnet18"]})["tau"] == {"resnet18": 0.7}
     assert Parameters.inherited(costs, {"tau": 0.5}) == costs
 
@@ -142,8 +220,10 @@ def test_differences_name_what_is_not_the_paper_s() -> None:
     lite = " ".join(study.differences(of_run("lite")))
     assert "resnet20: the paper has no such network." in lite
     assert "resnet56: its cost in the paper is that of projections" in lite
-    assert "resnet56: 5 for m; the paper: 300." in lite
-    assert "Light fine-tuning: 1 epoch of SGD from 0.01, schedule cosine" in lite
+    m = RUNS["lite"].parameters["m"]["resnet56"]
+    assert f"resnet56: {m} for m; the paper: 300." in lite
+    assert "Light fine-tuning: 1 epoch of 5,000 images of SGD from 0.01, schedule cosine" in lite
+    assert "chosen on one half of the test split" in lite
     assert "Full training: none" in lite
     assert "Data:" not in lite
     other = " ".join(study.differences(of_run("paper").model_copy(update={"tau": 0.5, "k": 3, "dataset": ["digits"]})))
@@ -179,6 +259,13 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"finetune_schedule": "step"}, "finetune_schedule is 'step', but must be one-cycle, cosine or constant"),
     ({"schedule": "step"}, "step_every is None, but must be given where schedule is 'step'"),
     ({"chance": 50}, "chance is 50, but must be 0, or at least 100"),
+    ({"crowd": 20}, "crowd is 20, but must be 0, or at least 39"),
+    ({"chosen_on": "test"}, "chosen_on is 'test', but must be one of: val, half of test"),
+    ({"light_images": 1}, "light_images is 1"),
+    ({"encoders": {"resnet20": ["infonse"]}}, "encoder is 'infonse'.*did you mean 'infonce'"),
+    ({"encoders": {"resnet56": ["infonce"]}}, "encoders has no value for resnet20"),
+    ({"searches": {"resnet20": ["random", "random (as costly)"]}}, "one by an encoder beside 'random \\(as costly\\)'"),
+    ({"supervised": 1}, "supervised is 1, but must be a whole number of at least 2"),
     ({"tables": [1]}, "table is 1"),
     ({"temperature": 0}, "temperature is 0"),
     ({"tua": 0.3}, "there is no parameter 'tua'.*did you mean 'tau'"),

@@ -4,24 +4,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sacp_records import (
     BEFORE,
-    ENTRIES,
     baseline,
     candidate,
     chance,
     final,
     finals,
-    learnt,
     light,
-    sampled,
-    scored,
     searched,
+    unpruned,
 )  # fmt: skip
-from scipy import stats
 
+from prunebook import models
 from prunebook.errors import BadValue
-from prunebook.report import kcore_tables, statistics
+from prunebook.methods import sacp
+from prunebook.report import kcore_tables
 from prunebook.report import sacp_tables as made
 from prunebook.report.tables import Values
 from prunebook.studies import sacp as study
@@ -63,9 +62,7 @@ def test_a_network_is_the_papers_if_it_has_its_layers():
 
 def test_without_records_there_are_no_rows_but_the_columns():
     for frame, columns in (
-        (made.histories([]), made.HISTORIES), (made.candidates([]), made.CANDIDATES), (made.built([]), made.BUILT),
-        (made.light_candidates([], []), made.CANDIDATES), (made.finished([]), made.FINISHED),
-        (made.correlations(made.candidates([])), made.CORRELATIONS), (made.selections([]), made.SELECTIONS),
+        (made.built([]), made.BUILT), (made.finished([]), made.FINISHED), (made.selections([]), made.SELECTIONS),
         (made.best_of([]), made.BEST_OF), (made.ratios([]), made.RATIOS),
     ):  # fmt: skip
         assert frame.empty
@@ -79,160 +76,6 @@ def test_filled_tables_have_the_same_columns():
     assert tuple(made.finished(tops)) == made.FINISHED
     assert tuple(made.selections(records, tops)) == made.SELECTIONS
     assert tuple(made.best_of(records, tops)) == made.BEST_OF
-    sample = sampled([80.0] * 3)
-    frame = made.candidates([sample], [scored("infonce", sample, [1, 2, 3])])
-    assert tuple(frame) == (*made.CANDIDATES, "infonce")
-    assert tuple(made.correlations(frame)) == made.CORRELATIONS
-
-
-# Encoders and scores
-
-
-def test_an_encoders_epochs_are_rows_with_the_gap_between_positives_and_negatives():
-    rows = made.histories([learnt("as printed", [(0.9, 0.5), (0.8, 0.7)], seed=3), learnt("untrained", [])])
-    assert rows.epoch.tolist() == [1, 2]
-    assert rows.gap.tolist() == pytest.approx([0.4, 0.1])
-    assert set(rows.encoder) == {"as printed"}
-    assert set(rows.seed) == {3}
-    assert set(rows.network) == {"resnet20 on CIFAR-10"}
-
-
-def test_a_candidates_simple_scores_are_shares_that_stay():
-    r = [[5] * ENTRIES, [9] + [0] * (ENTRIES - 1), [0] * ENTRIES]
-    rows = made.candidates([sampled([70.0, 80.0, 90.0], [0.5, 0.2, 1.0], [0.6, 0.9, 1.0], r=r)])
-    assert rows.test.tolist() == [70, 80, 90]
-    assert rows.val.tolist() == [69, 79, 89]
-    assert rows["MACs kept"].tolist() == [0.5, 0.2, 1.0]
-    assert rows["parameters kept"].tolist() == [0.5, 0.2, 1.0]
-    assert rows["L1 norm kept"].tolist() == [0.6, 0.9, 1.0]
-    assert rows["narrowest entry"].tolist() == pytest.approx([0.5, 0.1, 1.0])
-    # The first entry are the stem and the second convolution of each of the three blocks of width 16.
-    channels, first = 7 * 16 + 6 * 32 + 6 * 64, 4 * 16
-    assert rows["channels kept"].tolist() == pytest.approx([0.5, 1 - 0.9 * first / channels, 1.0])
-
-
-def test_scores_stand_beside_the_candidates_that_they_are_of():
-    half, free = sampled([70.0, 80.0, 90.0]), sampled([71.0, 81.0, 91.0], removed=None)
-    scores = [scored("infonce", free, [1, 2, 3]), scored("sacp-1", half, [6, 5, 4]), scored("infonce", half, [7, 8, 9])]
-    rows = made.candidates([half, free], scores)
-    assert rows["sample"].tolist() == ["50 % of the MACs"] * 3 + ["tau 0.3"] * 3
-    assert rows.infonce.tolist() == [7, 8, 9, 1, 2, 3]
-    assert rows["sacp-1"].tolist()[:3] == [6, 5, 4]
-    assert rows["sacp-1"][3:].isna().all()
-
-
-def test_candidates_of_the_random_search_have_their_accuracy_after_light_fine_tuning():
-    found = searched("random", [[3] * ENTRIES, [4] * ENTRIES], m=2)
-    records = light("random", [80.0, 82.0], val=[79.0, 78.0], m=2, removed=0.3) + light("infonce", [90.0, 91.0], m=2)
-    rows = made.light_candidates(records, [scored("as printed", found, [0.5, 0.6])])
-    assert rows["sample"].tolist() == ["random search, 1 epoch"] * 2
-    assert (rows.val.tolist(), rows.test.tolist()) == ([79, 78], [80, 82])
-    assert rows["as printed"].tolist() == [0.5, 0.6]
-    assert (rows["MACs kept"].tolist(), rows["parameters kept"].tolist()) == ([0.5] * 2, [0.6] * 2)
-    assert rows["channels kept"].tolist() == pytest.approx([0.7] * 2)
-    assert rows["L1 norm kept"].isna().all()
-    assert "L1 norm kept" not in made.predictors(rows)
-    assert made.light_candidates(light("random", [80.0], epochs=0), [])["sample"].tolist() == ["random search, 0 epochs"]
-
-
-def drawn(seed: int = 0, n: int = 30) -> np.ndarray:
-    """Columns that correlate: test accuracy, a score, MACs kept, L1 norm kept; with ties."""
-    generator = np.random.default_rng(seed)
-    common = generator.normal(size=n)
-    return np.round(np.stack([common + a * generator.normal(size=n) for a in (1, 0.5, 0.8, 2)], axis=1), 1)
-
-
-def correlated(*seeds: int) -> pd.DataFrame:
-    samples, scores = [], []
-    for seed in seeds:
-        test, score, macs, norm = drawn(seed).T.tolist()
-        samples.append(sampled(test, [(m + 9) / 20 for m in macs], norm, seed=seed))
-        scores.append(scored("infonce", samples[-1], score))
-    return made.correlations(made.candidates(samples, scores)).set_index("predictor")
-
-
-def test_correlations_are_spearmans_with_test_accuracy():
-    rows, (test, score, macs, norm) = correlated(0), drawn(0).T
-    rho = [stats.spearmanr(column, test).statistic for column in (score, macs, norm)]
-    assert rows.rho[["infonce", "MACs kept", "L1 norm kept"]].tolist() == pytest.approx(rho)
-    assert rows["minus L1"][["infonce", "L1 norm kept"]].tolist() == pytest.approx([rho[0] - rho[2], 0])
-    assert rows.kind.tolist() == ["encoder"] + ["simple"] * 5
-    assert (rows.n.unique().tolist(), rows.seeds.unique().tolist()) == ([30], [1])
-    assert (rows.low < rows.rho).all()
-    assert (rows.rho < rows.high).all()
-
-
-def test_what_is_left_given_the_macs_is_the_correlation_of_the_ranks_residuals():
-    rows, ranked = correlated(0), [stats.rankdata(column) for column in drawn(0).T]
-    test, score, macs, _ = ranked
-    left = [own - np.polyval(np.polyfit(macs, own, 1), macs) for own in (test, score)]
-    assert rows["given MACs"]["infonce"] == pytest.approx(np.corrcoef(*left)[0, 1])
-    assert math.isnan(rows["given MACs"]["MACs kept"])
-
-
-def test_p_is_corrected_over_the_predictors_of_a_sample():
-    rows, (test, score, *_) = correlated(0), drawn(0).T
-    assert rows.p["infonce"] == statistics.rank_correlation(test.tolist(), score.tolist())[1]
-    assert rows["after Holm"].to_dict() == pytest.approx(statistics.holm(rows.p.to_dict()))
-
-
-def test_several_seeds_are_averaged_and_have_no_p():
-    both, first, second = correlated(0, 1), correlated(0), correlated(1)
-    assert both.rho["infonce"] == pytest.approx((first.rho["infonce"] + second.rho["infonce"]) / 2)
-    assert both.p.isna().all()
-    assert (both.n["infonce"], both.seeds["infonce"]) == (60, 2)
-    width = (first.high - first.low)["infonce"]
-    assert (both.high - both.low)["infonce"] < width
-
-
-def test_a_score_that_is_the_same_for_all_has_no_correlation():
-    sample = sampled([float(i) for i in range(5)])
-    rows = made.correlations(made.candidates([sample], [scored("untrained", sample, [1.0] * 5)])).set_index("predictor")
-    assert rows.loc["untrained", ["rho", "low", "high", "p"]].isna().all()
-    assert made.correlations(made.candidates([sampled([80.0, 81.0])])).empty
-
-
-# Rank correlations of resamples
-
-
-def test_a_rank_matrix_is_spearmans_with_ties():
-    columns = drawn(2, n=12)
-    found = statistics.rank_matrices(columns)
-    assert found.shape == (1, 4, 4)
-    assert found[0] == pytest.approx(stats.spearmanr(columns).statistic)
-
-
-def test_resamples_are_of_whole_rows():
-    columns = drawn(3, n=9)
-    found = statistics.rank_matrices(columns, draws=20, seed=5)
-    counts = np.random.default_rng(5).multinomial(9, np.full(9, 1 / 9), size=20)
-    for matrix, times in zip(found, counts, strict=True):
-        assert matrix == pytest.approx(stats.spearmanr(np.repeat(columns, times, axis=0)).statistic)
-
-
-def test_the_percentile_interval_is_scipys():
-    columns = drawn(4, n=40)[:, :2]
-    low, high = statistics.middle95(statistics.rank_matrices(columns, 2000)[:, 0, 1])
-    theirs = stats.bootstrap(
-        tuple(columns.T), lambda a, b: stats.spearmanr(a, b).statistic, paired=True, method="percentile",
-        n_resamples=1000, vectorized=False, rng=np.random.default_rng(0),
-    ).confidence_interval  # fmt: skip
-    assert (low, high) == pytest.approx(tuple(theirs), abs=0.03)
-    assert all(map(math.isnan, statistics.middle95([math.nan])))
-
-
-def test_many_resamples_are_made_in_pieces(monkeypatch):
-    columns = drawn(3, n=9)
-    whole = statistics.rank_matrices(columns, draws=50)
-    monkeypatch.setattr(statistics, "RESAMPLED", 100)
-    assert np.array_equal(statistics.rank_matrices(columns, draws=50), whole)
-
-
-def test_ranks_of_nothing_are_refused():
-    with pytest.raises(BadValue, match="two rows"):
-        statistics.rank_matrices(np.ones((1, 2)))
-    with pytest.raises(BadValue, match="finite"):
-        statistics.rank_matrices(np.array([[1.0], [math.nan]]))
 
 
 # Searches
@@ -249,15 +92,31 @@ def test_a_candidate_is_told_with_its_cost_and_what_it_lost():
     assert math.isnan(made.built(records).iloc[0]["drop"])
 
 
+def test_halves_of_the_test_split_have_an_unpruned_accuracy_of_their_own():
+    records = [candidate("infonce", 0, 88.0, 87.0)]
+    row = made.built(records, [unpruned(0, 91.0), baseline(0, 92.5)]).iloc[0]
+    assert (row.before, row["drop"]) == (91, 4)
+    assert made.finished([final("infonce", 0, 89.0, 90.0)], [baseline(0, 92.5), unpruned(0, 91.0)]).iloc[0]["drop"] == 1
+
+
+def test_what_is_removed_is_told_beside_chance():
+    space = sacp.Space(sacp.ArchitectureGraph(models.build("resnet20", seed=0), torch.zeros(1, 3, 32, 32)))
+    chance = space.ratio(space.sample(20_000, 0.3, seed=1)).numpy()
+    removed = [round(float(np.quantile(chance, q)), 6) for q in (0.25, 0.5, 0.9)]
+    rows = made.built([candidate("infonce", i, 88.0, 87.0, removed=share) for i, share in enumerate([0.3, *removed, 0.9])])
+    assert rows["R percentile"].tolist() == pytest.approx([0, 25, 50, 90, 100], abs=2.5)
+
+
 def test_without_fine_tuning_the_recalibrated_accuracy_counts():
     row = made.built([candidate("infonce", 0, 70.0, 71.0, epochs=0)]).iloc[0]
-    assert (row["val light"], row["test light"], row["light epochs"]) == (70, 71, 0)
+    assert (row["val light"], row["test light"], row["light"]) == (70, 71, "")
     assert row["test recalibrated"] == 71
 
 
 def test_a_final_is_told_with_where_it_was_chosen_from():
     row = made.finished([final("infonce", 1, 91.0, 90.0, first=5, place=3)], [baseline(0, 92.0)]).iloc[0]
-    assert (row.m, row["rank"], row.place, row.test, row["drop"], row.epochs, row["light epochs"]) == (5, 1, 3, 90, 2, 9, 1)
+    assert (row.m, row["rank"], row.place, row.test, row["drop"]) == (5, 1, 3, 90, 2)
+    assert (row.full, row.light) == ("9 epochs", "1 epoch")
 
 
 def test_the_best_is_chosen_by_validation_or_by_test():

@@ -7,8 +7,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from prunebook.errors import BadValue
-from prunebook.methods.sacp import ArchitectureGraph, Encoder, Space, regress, train
-from prunebook.methods.sacp.space import ranked_masks, rankings
+from prunebook.methods.sacp import ArchitectureGraph, Encoder, Space, apart, regress, train
+from prunebook.methods.sacp.space import random_masks, ranked_masks, rankings
 from prunebook.methods.sacp.training import contrast, contrast_as_printed, select
 
 X = torch.zeros(1, 3, 8, 8)
@@ -133,6 +133,39 @@ def test_with_the_unpruned_network_as_anchor_all_of_a_batch_share_it():
     whole = encoder.embed([torch.ones(1, width) for width in graph.widths])
     positive = encoder.embed(select(tables, space.sample(32, seed=4)))
     assert epoch.positive == pytest.approx(F.cosine_similarity(positive, whole).mean().item(), abs=1e-6)
+
+
+@pytest.mark.parametrize("anchor", ["first", "original"])
+def test_triads_are_told_apart_as_often_as_the_positive_is_nearer(anchor):
+    graph, space, ranked = parts()
+    encoder = small_encoder()
+    found = apart(encoder, graph, space, ranked, 60, anchor, seed=7)
+    r = space.sample(60, seed=7)
+    negatives = random_masks(space, r, torch.Generator().manual_seed(7))
+    firsts = ranked_masks(space, [torch.arange(width) for width in graph.widths])
+    near = far = wins = 0.0
+    for i, ratios in enumerate(r.tolist()):
+        rows = [0] * space.L if anchor == "original" else ratios
+        anchors, positive, negative = (
+            encoder(graph.assemble(masks)[None])[0]
+            for masks in (
+                [table[q] for table, q in zip(firsts, rows, strict=True)],
+                [table[q] for table, q in zip(ranked_masks(space, ranked), ratios, strict=True)],
+                [mask[i] for mask in negatives],
+            )
+        )
+        cosines = [F.cosine_similarity(anchors, other, dim=0).item() for other in (positive, negative)]
+        near, far, wins = near + cosines[0] / 60, far + cosines[1] / 60, wins + (cosines[0] > cosines[1]) / 60
+    assert found == pytest.approx((wins, near, far), abs=1e-5)
+
+
+def test_what_infonce_has_learnt_tells_triads_apart_that_it_has_not_seen():
+    trained = train(*parts(), 320, 6, lr=1e-2, encoder=small_encoder()).encoder
+    assert apart(trained, *parts(), 200, seed=9).share > 0.95
+    unlearnt = [apart(Encoder(parts()[0], hidden=16, out=8, seed=seed), *parts(), 200, seed=9).share for seed in range(20)]
+    assert max(unlearnt) < 0.95
+    with pytest.raises(BadValue, match="triads is 0"):
+        apart(trained, *parts(), 0)
 
 
 def test_regression_learns_an_accuracy_that_falls_with_the_pruned_share():

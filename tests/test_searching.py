@@ -108,8 +108,10 @@ def test_an_encoder_is_the_one_that_the_method_trains(store: Store, scene: Scene
     encoder = sacp.Encoder(scene.graph, seed=seed, edges=edges)
     trained = sacp.train(*scene.of, configurations=64, epochs=1, seed=seed, encoder=encoder, **settings)
     assert_same_tensors(load_file(kept_by(store, "learn", params)), trained.encoder, "encoder.")
-    (epoch,) = run(store, "learn", params).result["history"]
-    assert epoch == pytest.approx(trained.history[0]._asdict(), abs=1e-6)
+    result = run(store, "learn", params).result
+    assert result["history"] == [pytest.approx(trained.history[0]._asdict(), abs=1e-6)]
+    apart = sacp.apart(trained.encoder, *scene.of, 500, params.get("anchor", "first"), searching.UNLEARNT)
+    assert result["triads"] == pytest.approx(apart._asdict(), abs=1e-6)
     scores = run(store, "score", {"encoder": params, "of": RANDOM}).result["scores"]
     r = torch.tensor([row["r"] for row in run(store, "search", RANDOM).result["best"]])
     assert scores == pytest.approx(sacp.Scorer(trained.encoder, *scene.of)(r).tolist(), abs=1e-6)
@@ -123,7 +125,7 @@ def test_an_encoder_without_epochs_is_as_it_was_drawn(store: Store, scene: Scene
 
 def test_a_regression_learns_the_validation_accuracies_of_its_sample(store: Store, scene: Scene) -> None:
     rows = run(store, "sample", SAMPLE).result["candidates"]
-    r, accuracies = torch.tensor([row["r"] for row in rows]), [row["val"] for row in rows]
+    r, accuracies = torch.tensor([row["r"] for row in rows]), [row["top1"] for row in rows]
     found = sacp.regress(*scene.of, r, accuracies, epochs=3, batch=32)
     kept = load_file(kept_by(store, "regress", REGRESS))
     assert_same_tensors(kept, found.encoder, "encoder.")
@@ -146,22 +148,21 @@ def test_a_sample_has_distinct_candidates_of_the_wanted_cost(store: Store, scene
 
 
 def test_a_sample_at_tau_is_the_beginning_of_the_space_s_own_sequence(store: Store, scene: Scene) -> None:
-    rows = run(store, "sample", {"baseline": BASE, "n": 4, "tau": 0.6, "test": False}).result["candidates"]
+    rows = run(store, "sample", {"baseline": BASE, "n": 4, "tau": 0.6}).result["candidates"]
     drawn = dict.fromkeys(map(tuple, scene.space.sample(20, 0.6).tolist()))
     assert [tuple(row["r"]) for row in rows] == list(drawn)[:4]
-    assert all("test" not in row for row in rows)
 
 
 def test_the_columns_of_a_sample_are_those_of_the_networks_cut_for_real(store: Store, scene: Scene) -> None:
     record = run(store, "sample", SAMPLE).result
-    assert record["whole"] == {"val": scene.top1(scene.model, "val"), "test": scene.top1(scene.model, "test")}
+    by_val = run(store, "sample", SAMPLE | {"split": "val"}).result["candidates"]
     assert record["before"] == list(measure.cost(scene.model, EXAMPLE))
     convolutions = [name for entry in scene.graph.entries for name in entry]
     modules = dict(scene.model.named_modules())
-    for row in record["candidates"][:3]:
+    for row, other in zip(record["candidates"][:3], by_val, strict=False):
         pruned = scene.recalibrated(row["r"], draw=0)
         assert [row["macs"], row["params"]] == list(measure.cost(pruned, EXAMPLE))
-        assert (row["val"], row["test"]) == (scene.top1(pruned, "val"), scene.top1(pruned, "test"))
+        assert (other["top1"], row["top1"]) == (scene.top1(pruned, "val"), scene.top1(pruned, "test"))
         of_filters = {name: modules[name].weight.detach().abs().sum(dim=(1, 2, 3)) for name in convolutions}
         keep = sacp.plan_of(*scene.of, torch.tensor(row["r"])).keep
         left = sum(float(of_filters[name][keep[name]].sum()) for name in convolutions)
@@ -186,6 +187,30 @@ def test_a_sample_that_cannot_be_is_refused_before_a_network_is_cut(
     with pytest.raises(BadValue) as refused:
         run(store, "sample", SAMPLE | changes)
     assert re.search(words, str(refused.value))
+
+
+def test_a_sample_that_was_interrupted_goes_on(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    params = SAMPLE | {"seed": 5}
+    whole = run(store, "sample", params).result
+    measured: list[int] = []
+    monkeypatch.setattr(searching, "_recalibrate", noting(searching._recalibrate, measured))
+    with monkeypatch.context() as patch:
+        patch.setattr(Context, "progress", _interrupting_at(3))
+        with pytest.raises(KeyboardInterrupt):
+            compute(Trial("sample", params), store, "cpu")
+    assert len(measured) == 3
+    assert compute(Trial("sample", params), store, "cpu").result == whole
+    assert len(measured) == 5
+    assert compute(Trial("sample", params), store, "cpu").result == whole  # from the start: nothing is left of it
+    assert len(measured) == 10
+
+
+def noting(function: Callable[..., Any], calls: list[int]) -> Callable[..., Any]:
+    def noted(*arguments: Any) -> Any:
+        calls.append(1)
+        return function(*arguments)
+
+    return noted
 
 
 class Concatenating(nn.Module):
@@ -242,6 +267,58 @@ def test_chance_has_the_quantiles_of_networks_cut_for_real() -> None:
     assert result["share"] == space.size_at(0.5) / 10**3
     assert (result["space"], result["entries"]) == ("1000", 3)
     assert result["cost"]["macs"] == list(before)
+
+
+# Encoders that have not learnt
+
+
+@pytest.mark.parametrize("of", [SAMPLE, RANDOM])
+def test_a_crowd_orders_candidates_as_encoders_of_other_random_weights_do(
+    store: Store, scene: Scene, of: dict[str, Any]
+) -> None:
+    orders = run(store, "crowd", {"of": of, "encoders": 39}).result["orders"]
+    result = run(store, "sample" if of is SAMPLE else "search", of).result
+    r = torch.tensor([row["r"] for row in result["candidates" if of is SAMPLE else "best"]])
+    assert len(orders) == 39
+    for i in (0, 38):
+        encoder = sacp.Encoder(scene.graph, seed=searching.UNLEARNT + i)
+        scores = sacp.Scorer(encoder, *scene.of)(r)
+        assert orders[i] == [int((scores < own).sum()) for own in scores]
+    others = run(store, "crowd", {"of": of, "encoders": 39, "seed": 1}).result["orders"]
+    assert others != orders
+
+
+def test_triads_are_told_apart_by_encoders_of_other_random_weights(store: Store, scene: Scene) -> None:
+    result = run(store, "triads", {"baseline": BASE, "anchor": "original", "encoders": 39}).result
+    encoder = sacp.Encoder(scene.graph, seed=searching.UNLEARNT + 1)
+    apart = sacp.apart(encoder, *scene.of, 500, "original", searching.UNLEARNT)
+    assert {name: values[1] for name, values in result.items()} == pytest.approx(apart._asdict(), abs=1e-6)
+    assert {len(values) for values in result.values()} == {39}
+
+
+# Images that choose, where the network has seen the validation split
+
+
+def test_halves_of_the_test_split_choose_and_report(store: Store, scene: Scene) -> None:
+    halves = data.halved(scene.digits)
+    normal = {"mean": scene.digits.mean, "std": scene.digits.std}
+
+    def top1(model: nn.Module, split: str) -> float:
+        return round(training.evaluate(model, getattr(halves, split), **normal).top1, 4)
+
+    half = {"chosen_on": "half of test"}
+    unpruned = run(store, "unpruned", {"baseline": BASE}).result
+    assert unpruned == {"val": top1(scene.model, "val"), "test": top1(scene.model, "test")}
+    result = run(store, "candidate", {"search": RANDOM, "place": 1, **half}).result
+    pruned = scene.recalibrated(result["r"], draw=0)
+    assert result["recalibrated"] == {"val": top1(pruned, "val"), "test": top1(pruned, "test")}
+    tuned = run(store, "candidate", {"search": RANDOM, "place": 1, "finetune": FIT, **half}).result
+    assert tuned["recalibrated"] == {"test": result["recalibrated"]["test"]}
+    assert tuned["finetuned"]["test"] == tuned["test"]["top1"]
+    (first,) = run(store, "sample", {**SAMPLE, **half}).result["candidates"][:1]
+    assert first["top1"] == top1(scene.recalibrated(first["r"], draw=0), "test")
+    final = Trial("final", {"search": RANDOM, "first": 2, "rank": 0, "finetune": FIT, **half})
+    assert {t.parameters.chosen_on for t in final.needs() if t.task == "candidate"} == {"half of test"}
 
 
 # Searches
@@ -378,10 +455,26 @@ def test_a_candidate_without_fine_tuning_is_cut_and_recalibrated(store: Store, s
 def test_a_candidate_is_trained_on_from_the_cut_network(store: Store) -> None:
     plain = run(store, "candidate", {"search": SEARCH, "place": 0}).result
     tuned = run(store, "candidate", {"search": SEARCH, "place": 0, "finetune": {**FIT, "epochs": 4}}).result
-    assert tuned["recalibrated"] == plain["recalibrated"]
+    assert tuned["recalibrated"] == {"test": plain["recalibrated"]["test"]}
     assert len(tuned["history"]) == 4
     assert tuned["finetuned"]["test"] == tuned["test"]["top1"] > plain["recalibrated"]["test"]
     assert tuned["history"][-1]["val_top1"] == pytest.approx(tuned["finetuned"]["val"], abs=1e-4)
+
+
+def test_light_fine_tuning_may_see_few_images_the_same_for_all(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit = {**FIT, "images": 64, "seed": 3}
+    seen: list[Tensor] = []
+    trained = training.fit
+
+    def noted(model: nn.Module, train: data.Split, *others: Any, **settings: Any) -> Any:
+        seen.append(train.images)
+        return trained(model, train, *others, **settings)
+
+    monkeypatch.setattr(training, "fit", noted)
+    for search, place in ((RANDOM, 0), (SEARCH, 1)):
+        compute(Trial("candidate", {"search": search, "place": place, "finetune": fit}), store, "cpu")
+    assert torch.equal(seen[0], data.draw(data.load("digits").train, 64, 3))
+    assert torch.equal(seen[0], seen[1])
 
 
 def put(store: Store, trial: Trial, result: dict[str, Any]) -> None:
@@ -396,7 +489,7 @@ def test_full_training_goes_to_the_best_on_the_validation_split(
     search = RANDOM | {"seed": seed}
     best = run(store, "search", search).result["best"]
     for place, (val, test) in enumerate([(50.0, 99.0), (80.0, 10.0), (90.0, 20.0), (80.0, 30.0)]):
-        measured = {"recalibrated": {"val": -val, "test": test}} | {moment: {"val": val, "test": test}}
+        measured = {"recalibrated": {"test": test}} | {moment: {"val": val, "test": test}}
         trial = Trial("candidate", {"search": search, "place": place, "finetune": light})
         put(store, trial, {"r": best[place]["r"], **measured})
     monkeypatch.setattr(searching, "_built", lambda r, images, fit, *_: {"r": r, "epochs": fit.epochs})
@@ -425,6 +518,10 @@ def test_full_training_needs_the_light_one_of_every_place(store: Store) -> None:
         ("sample", SAMPLE),
         ("regress", REGRESS),
         ("score", {"encoder": LEARN, "of": SAMPLE}),
+        ("crowd", {"of": SAMPLE}),
+        ("crowd", {"of": RANDOM}),
+        ("triads", {"baseline": BASE}),
+        ("unpruned", {"baseline": BASE}),
         ("search", SEARCH),
         ("search", RANDOM),
         ("search", AS_COSTLY),
@@ -458,8 +555,12 @@ def test_different_trials_have_different_words() -> None:
         *(Trial("sample", SAMPLE | change) for change in ({}, {"removed": None}, {"tau": 0.2}, {"seed": 1}, {"n": 9})),
         *(Trial("regress", REGRESS | change) for change in ({}, {"epochs": 4}, {"seed": 1})),
         *(Trial("score", {"encoder": e, "of": o}) for e in (LEARN, REGRESS) for o in (SAMPLE, SEARCH, RANDOM)),
+        *(Trial("crowd", {"of": o}) for o in (SAMPLE, RANDOM, SAMPLE | {"split": "val"})),
+        *(Trial("triads", {"baseline": BASE, "anchor": anchor}) for anchor in ("first", "original")),
+        Trial("unpruned", {"baseline": BASE}),
         *(Trial("search", p) for p in (SEARCH, RANDOM, AS_COSTLY, RANDOM | {"m": 4}, SEARCH | {"m": 4})),
         *(Trial("candidate", tuned | change) for change in ({}, {"place": 1}, {"finetune": None}, {"search": RANDOM})),
+        Trial("candidate", tuned | {"finetune": {**FIT, "images": 500}}),
         *(Trial("final", {"search": SEARCH, "first": m, "rank": r, "finetune": FIT}) for m in (2, 3) for r in (0, 1)),
         *(Trial("chance", {"tau": tau}) for tau in (0.3, 0.4)),
     ]
@@ -471,7 +572,9 @@ def test_the_training_of_candidates_is_estimated_and_an_encoder_s_is_not() -> No
     ((way, epochs),) = estimate.trainings(
         Trial("candidate", {"search": SEARCH, "place": 0, "finetune": {**FIT, "epochs": 5}})
     )
-    assert (way.arch, way.dataset, epochs) == ("dice_cnn", "digits", 5)
+    assert (way.arch, way.dataset, epochs, way.each) == ("dice_cnn", "digits", 5, len(data.load("digits").train))
+    ((way, _),) = estimate.trainings(Trial("candidate", {"search": SEARCH, "place": 0, "finetune": {**FIT, "images": 64}}))
+    assert way.each == 64
     assert estimate.trainings(Trial("candidate", {"search": SEARCH, "place": 0})) == []
     for task, params in (("learn", LEARN), ("regress", REGRESS), ("sample", SAMPLE), ("search", SEARCH)):
         assert estimate.trainings(Trial(task, params)) == []
@@ -487,6 +590,13 @@ def test_the_training_of_candidates_is_estimated_and_an_encoder_s_is_not() -> No
         ("learn", LEARN | {"edges": "shufled"}, "edges is 'shufled'.*did you mean 'shuffled'"),
         ("learn", LEARN | {"configurations": 1}, "configurations is 1"),
         ("sample", SAMPLE | {"removed": 1.0}, "removed is 1.0"),
+        ("sample", SAMPLE | {"split": "train"}, "split is 'train', but must be one of: val, test"),
+        ("crowd", {"of": SAMPLE, "encoders": 20}, "encoders is 20"),
+        (
+            "candidate",
+            {"search": SEARCH, "place": 0, "chosen_on": "test"},
+            "chosen_on is 'test', but must be one of: val, half",
+        ),
         ("sample", SAMPLE | {"tau": 0.95}, "tau is 0.95: input should be less than or equal to 0.9"),
         ("search", SEARCH | {"tau": -0.1}, "tau is -0.1"),
         ("search", SEARCH | {"m": 701}, "m is 701, but must be at most 700, the number of candidates"),

@@ -15,7 +15,7 @@ import zipfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -376,6 +376,24 @@ def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Te
     require(len(mean) == len(std) == images.shape[1], "mean", mean, f"as long as std and the {images.shape[1]} channels")
     shift, scale = (torch.tensor(values, device=images.device).view(1, -1, 1, 1) for values in (mean, std))
     return images.to(torch.float32).div_(255).sub_(shift).div_(scale)
+
+
+def halved(dataset: Dataset) -> Dataset:
+    """The dataset with one half of its test split as `val`, and the other half, as many of every class, as `test`.
+
+    For networks that others trained, on all official training images: of these none is left to choose on that the network
+    has not seen.
+    """
+    report, choose_on = _stratified(dataset.test.labels.cpu().numpy(), 0.5, 0)
+    return replace(dataset, val=_taken(dataset.test, choose_on), test=_taken(dataset.test, report))
+
+
+def _taken(split: Split | FolderSplit, chosen: np.ndarray) -> Split | FolderSplit:
+    labels = split.labels[torch.from_numpy(chosen).to(split.labels.device)]
+    if isinstance(split, FolderSplit):
+        return replace(split, names=split.names[chosen], labels=labels)
+    (images,) = split.read([torch.from_numpy(chosen)])
+    return Split(images, labels)
 
 
 def draw(split: Split | FolderSplit, n: int, seed: int) -> Tensor:

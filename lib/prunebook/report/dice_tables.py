@@ -131,14 +131,20 @@ def _choices(p: Any) -> dict[str, Any]:
     dial = f"target {d.target:g}" if d.target is not None else f"ratio {d.ratio:g}"
     return {
         "method": method_of(d), "reading": _reading(d), "dial": dial, "target": _or_nan(d.target), "ratio": _or_nan(d.ratio),
-        "layers": d.layers, "alpha": _or_nan(getattr(d, "alpha", None)), "beta": _or_nan(getattr(d, "beta", None)),
+        "layers": _layers(d), "alpha": _or_nan(getattr(d, "alpha", None)), "beta": _or_nan(getattr(d, "beta", None)),
         "recalibrate": p.recalibrate, "trainable": tuned.trainable if tuned else "",
         "finetune epochs": tuned.epochs if tuned else 0, "regularised epochs": grown.fit.epochs if grown else 0,
     }  # fmt: skip
 
 
 def method_of(decision: Any) -> str:
-    return "dice" if decision.method == "dice" else str(decision.criterion)
+    """ "dice", "mrp", or the name of a criterion."""
+    return str(getattr(decision, "criterion", decision.method))
+
+
+def _layers(decision: Any) -> str:
+    """Those that a decision prunes: "conv", "internal", "all", or MRP's "coupled"."""
+    return str(decision.scope if decision.method == "mrp" else decision.layers)
 
 
 def _or_nan(value: float | None) -> float:

@@ -15,10 +15,29 @@ import pandas as pd
 from scipy import stats
 
 from prunebook.report import sacp_tables as made
-from prunebook.report.dice_evidence import above, alike, side
+from prunebook.report.dice_evidence import above, alike
+from prunebook.report.dice_evidence import side as side_of
 from prunebook.report.kcore_claims import Case, Network, signed
-from prunebook.report.sacp_tables import L1, MACS, READINGS, SAME_FR, SIMPLE, minus, of_search, winner
-from prunebook.report.statistics import partial
+from prunebook.report.sacp_scores import (
+    L1,
+    MACS,
+    SIMPLE,
+    UNTUNED,
+    Ranked,
+    Ranks,
+    Statistic,
+    blocks,
+    candidates,
+    first_two,
+    given_third,
+    light_candidates,
+    minus_third,
+    predictors,
+    share_of,
+    triads,
+)
+from prunebook.report.sacp_tables import READINGS, SAME_FR, minus, of_search, winner
+from prunebook.report.statistics import middle95
 from prunebook.report.tables import Values
 from prunebook.studies.sacp import AS_COSTLY, RANDOM, SUPERVISED
 from prunebook.trials import Record
@@ -27,25 +46,29 @@ RECALIBRATED, LIGHT, FULL = 0, 1, 2  # how far the networks were trained whose a
 
 FEW = 20  # candidates: a bootstrap of fewer has intervals that are too narrow
 OWN = 0.9  # a rank correlation beyond it says that one number is nearly the other
-APART = 0.05  # cosine
 EDGE = 2.0  # points of R(r) above tau that still count as at tau
 MOST = 0.95  # of the candidates
 SMALL = 1.0  # points of accuracy
 NEGLIGIBLE = 0.1  # points
 CHANCE = (2.5, 97.5)  # percentiles between which a cost is that of chance
+ALPHA = 0.025  # of a test to one side
+LOTS = 20_000
 
 
 class Records(NamedTuple):
     """What the claims are tested with, by the parts of the study (`studies.sacp.parts`)."""
 
     baselines: Sequence[Record] = ()
+    unpruned: Sequence[Record] = ()
     chances: Sequence[Record] = ()
     learnt: Sequence[Record] = ()
+    triads: Sequence[Record] = ()
     samples: Sequence[Record] = ()
     regressions: Sequence[Record] = ()
     scores: Sequence[Record] = ()
     searches: Sequence[Record] = ()
     light_scores: Sequence[Record] = ()
+    crowds: Sequence[Record] = ()
     light: Sequence[Record] = ()
     finals: Sequence[Record] = ()
 
@@ -56,13 +79,13 @@ class Sample(NamedTuple):
     network: str
     words: str
     rows: pd.DataFrame
-    ranked: made.Ranked
+    ranked: Ranked
 
 
 class Frames(NamedTuple):
-    """The tables of `sacp_tables` that the claims are tested on."""
+    """The tables of `sacp_tables` and `sacp_scores` that the claims are tested on."""
 
-    histories: pd.DataFrame
+    triads: pd.DataFrame
     samples: list[Sample]  # those sampled and those of the random search
     light: pd.DataFrame
     full: pd.DataFrame
@@ -70,13 +93,13 @@ class Frames(NamedTuple):
 
     @classmethod
     def of(cls, r: Records) -> "Frames":
+        drawn = candidates(r.samples, r.scores, r.crowds), light_candidates(r.light, r.light_scores, r.crowds)
         samples = [
-            Sample(network, words, rows, made.Ranked.of(rows, ["test", *made.predictors(rows)]))
-            for frame in (made.candidates(r.samples, r.scores), made.light_candidates(r.light, r.light_scores))
-            for network, words, rows in made.blocks(frame)
+            Sample(network, words, rows, Ranked.of(rows)) for frame in drawn for network, words, rows in blocks(frame)
         ]
-        light, full = made.built(r.light, r.baselines), made.finished(r.finals, r.baselines)
-        return cls(made.histories(r.learnt), samples, light, full, r.chances)
+        before = [*r.baselines, *r.unpruned]
+        light, full = made.built(r.light, before), made.finished(r.finals, before)
+        return cls(triads(r.learnt, r.triads), samples, light, full, r.chances)
 
 
 def on(rows: pd.DataFrame) -> frozenset[Network]:
@@ -104,15 +127,19 @@ def costs_little(f: Frames) -> list[Case]:
 
 
 def at_tau(f: Frames) -> list[Case]:
-    """How far above tau the candidates of a search remove channels."""
+    """How far above tau the candidates of a search remove channels, and whether they are nearer to it than random ones.
+
+    Half of the random candidates that meet tau remove less than their median: a sign test.
+    """
     cases = []
     for name, search, rows in _searches(f.light, READINGS):
-        over = rows.R - 100 * rows.tau
+        over, below, n = rows.R - 100 * rows.tau, int((rows["R percentile"] < 50).sum()), len(rows)
         share = float((over < EDGE).mean())
-        chance = of_search(f.light, name, RANDOM)
-        beside = f", chance {(chance.R - 100 * chance.tau).mean():.1f}" if len(chance) else ""
-        numbers = f"{over.mean():.1f} above tau in the mean{beside}, {100 * share:.0f} % of {len(rows)} within {EDGE:g}"
-        verdict = "holds here" if share >= MOST else "does not hold here"
+        p = stats.binomtest(below, n, 0.5, alternative="greater").pvalue
+        numbers = f"{over.mean():.1f} above tau in the mean, {100 * share:.0f} % of {n} within {EDGE:g}"
+        numbers += f", {below} of {n} nearer to tau than half of the random candidates"
+        met = "holds here" if p <= ALPHA else "as chance" if 0.5**n <= ALPHA else "undecided"
+        verdict = met if share >= MOST else "does not hold here"
         cases.append(Case(f"{name}, {search}", numbers, verdict, "R(r) in points", on(rows)))
     return cases
 
@@ -120,173 +147,259 @@ def at_tau(f: Frames) -> list[Case]:
 # What a score knows
 
 
+class Found(NamedTuple):
+    """A statistic, its bootstrap interval, what encoders with random weights have in its place, and what each of ours."""
+
+    value: float
+    low: float
+    high: float
+    null: np.ndarray
+    each: Values
+
+
 def _ranked(
     f: Frames,
     names: Callable[[Sample], Iterable[tuple[str, Sequence[str]]]],
-    of: Callable[[np.ndarray], np.ndarray],
-    judged: Callable[[float, float], str],
+    of: Statistic,
+    judged: Callable[[Found], str],
     unit: str,
 ) -> list[Case]:
-    """A statistic of rank correlations in every sample, for each case that `names` makes of it: a name and columns."""
+    """A statistic of rank correlations in every sample, for each case that `names` makes of it: a name and columns.
+
+    The second column is the encoder in whose place those with random weights are put.
+    """
     cases = []
     for sample in f.samples:
         for name, columns in names(sample):
-            value, low, high = _one(sample.ranked, columns, of)
-            if not math.isnan(value):
-                verdict = _if_enough(sample.rows, low, high, judged)
-                numbers = f"{value:+.2f} ({low:+.2f} to {high:+.2f}), {len(sample.rows)} candidates"
-                case = Case(f"{sample.network}, {sample.words}, {name}", numbers, verdict, unit, on(sample.rows))
-                cases.append(case._replace(epochs=_trained(sample.words)))
+            found = _statistic(sample.ranked, columns, of)
+            if not math.isnan(found.value):
+                cases.append(_case(sample, name, _numbers(found, sample.rows), _if_enough(sample.rows, found, judged), unit))
     return cases
 
 
-def _one(ranked: made.Ranked, columns: Sequence[str], of: Callable[[np.ndarray], np.ndarray]) -> tuple[float, float, float]:
-    """A single statistic with its interval."""
-    value, low, high = ranked.statistics(columns, lambda rho: of(rho)[:, None])
-    return float(value[0]), float(low[0]), float(high[0])
+def _statistic(ranked: Ranked, columns: Sequence[str], of: Statistic) -> Found:
+    value, low, high = (float(numbers[0]) for numbers in ranked.statistics(columns, of))
+    return Found(value, low, high, ranked.null(columns, of).ravel(), Values(ranked.each(columns, of).ravel()))
 
 
-def _if_enough(rows: pd.DataFrame, low: float, high: float, judged: Callable[[float, float], str]) -> str:
-    few = rows.groupby("seed").size().min() < FEW
-    return "undecided" if few or math.isnan(low) else judged(low, high)
+def _case(sample: Sample, name: str, numbers: str, verdict: str, unit: str) -> Case:
+    case = Case(f"{sample.network}, {sample.words}, {name}", numbers, verdict, unit, on(sample.rows))
+    return case._replace(epochs=_trained(sample.words))
+
+
+def _numbers(found: Found, rows: pd.DataFrame) -> str:
+    """The statistic, its interval, and what it has to stand out from."""
+    if math.isnan(found.value):
+        return "—"
+    text = f"{found.value:+.2f} ({found.low:+.2f} to {found.high:+.2f})"
+    if len(found.null):
+        text += ", random weights {:+.2f} to {:+.2f}".format(*middle95(found.null))
+    many = f", {_encoders(len(found.each))}" if len(found.each) > 1 else ""
+    return f"{text}, {len(rows[['draw', 'place']].drop_duplicates())} candidates{many}"
+
+
+def _if_enough(rows: pd.DataFrame, found: Found, judged: Callable[[Found], str]) -> str:
+    few = rows.groupby("draw").place.nunique().min() < FEW
+    return "undecided" if few or math.isnan(found.low) else judged(found)
 
 
 def _trained(words: str) -> int:
-    return LIGHT if words.startswith("random search") and "0 epochs" not in words else RECALIBRATED
+    return LIGHT if words.startswith("random search") and UNTUNED not in words else RECALIBRATED
 
 
 def _known(sample: Sample, names: Sequence[str]) -> list[str]:
-    return [name for name in names if name in sample.ranked.columns]
+    return [name for name in names if name in predictors(sample.rows)]
 
 
-def correlates(low: float, high: float) -> str:
-    """Of a correlation that a claim says is positive."""
-    return "holds here" if low > 0 else "the opposite holds here" if high < 0 else "no correlation found"
+def _stands_out(verdict: str, below: float, above: float) -> str:
+    """The verdict, if a number lies on its side of a null: by its p there, `above` for a claim that holds."""
+    p = above if verdict == "holds here" else below
+    return "undecided" if math.isnan(p) else verdict if p <= ALPHA else "as random weights"
 
 
-def leads(low: float, high: float) -> str:
-    """Of a difference that a claim says is positive."""
-    return correlates(low, high).replace("correlation", "difference")
+def _on_its_side(found: Found, otherwise: str) -> str:
+    return "holds here" if found.low > 0 else "the opposite holds here" if found.high < 0 else otherwise
+
+
+def correlates(found: Found, otherwise: str = "no correlation found") -> str:
+    """Of a number that a claim says is positive: its interval decides, if it is beyond what random weights reach, too."""
+    side, null = _on_its_side(found, otherwise), found.null
+    return side if side == otherwise else _stands_out(side, share_of(null <= found.value), share_of(null >= found.value))
+
+
+def leads(found: Found) -> str:
+    """Of a difference to something that no seed decides: who is behind it needs no null to be so."""
+    side = _on_its_side(found, "no difference found")
+    return side if side == "the opposite holds here" else correlates(found, "no difference found")
+
+
+def leads_with_every_seed(found: Found) -> str:
+    """Of a difference of two encoders that both learn: over their seeds, too."""
+    side, over_seeds = leads(found), side_of(found.each)
+    if side not in ("holds here", "the opposite holds here") or side == over_seeds:
+        return side
+    return "undecided" if over_seeds == "undecided" else "no difference found"
 
 
 def predicts(f: Frames) -> list[Case]:
     def names(sample: Sample) -> Iterable[tuple[str, Sequence[str]]]:
         return ((name, ("test", name)) for name in _known(sample, READINGS))
 
-    return _ranked(f, names, lambda rho: rho[:, 0, 1], correlates, "Spearman's rho of score and accuracy")
+    return _ranked(f, names, first_two, correlates, "Spearman's rho of score and accuracy")
 
 
 def predicts_beyond_cost(f: Frames) -> list[Case]:
     def names(sample: Sample) -> Iterable[tuple[str, Sequence[str]]]:
         return ((name, ("test", name, MACS)) for name in _known(sample, READINGS))
 
-    def given(rho: np.ndarray) -> np.ndarray:
-        return np.asarray(partial(rho[:, 0, 1], rho[:, 0, 2], rho[:, 1, 2]))
-
-    return _ranked(f, names, given, correlates, "partial rank correlation of score and accuracy, given the MACs kept")
+    return _ranked(f, names, given_third, correlates, "partial rank correlation of score and accuracy, given the MACs kept")
 
 
-def _gap(rho: np.ndarray) -> np.ndarray:
-    return np.asarray(rho[:, 0, 1] - rho[:, 0, 2])
-
-
-def _beats(f: Frames, firsts: Sequence[str], seconds: Sequence[str]) -> list[Case]:
+def _beats(f: Frames, firsts: Sequence[str], seconds: Sequence[str], judged: Callable[[Found], str]) -> list[Case]:
     """How much better one predictor ranks the same candidates than another."""
 
     def names(sample: Sample) -> Iterable[tuple[str, Sequence[str]]]:
         pairs = ((first, second) for first in _known(sample, firsts) for second in _known(sample, seconds))
         return ((f"{first} minus {second}", ("test", first, second)) for first, second in pairs)
 
-    return _ranked(f, names, _gap, leads, "difference of Spearman's rho with accuracy")
+    return _ranked(f, names, minus_third, judged, "difference of Spearman's rho with accuracy")
 
 
 def beats_l1(f: Frames) -> list[Case]:
-    return _beats(f, READINGS, (L1,))
+    return _beats(f, READINGS, (L1,), leads)
 
 
 def edges_matter(f: Frames) -> list[Case]:
     """Encoders that differ in their edges alone."""
-    return _beats(f, ("infonce",), ("no edges", "shuffled edges"))
-
-
-def learning_matters(f: Frames) -> list[Case]:
-    return _beats(f, READINGS, ("untrained",))
+    return _beats(f, ("infonce",), ("no edges", "shuffled edges"), leads_with_every_seed)
 
 
 def beats_regression(f: Frames) -> list[Case]:
-    return _beats(f, READINGS, (SUPERVISED,))
+    return _beats(f, READINGS, (SUPERVISED,), leads_with_every_seed)
+
+
+def learning_matters(f: Frames) -> list[Case]:
+    """The rho of an encoder that has learnt, less the mean of those with random weights."""
+    cases = []
+    for sample in f.samples:
+        for name in _known(sample, READINGS):
+            found = _statistic(sample.ranked, ("test", name), first_two)
+            if len(found.null):
+                mean = float(found.null.mean())
+                less = Found(found.value - mean, found.low - mean, found.high - mean, found.null - mean, found.each)
+                verdict = _if_enough(sample.rows, less, lambda one: correlates(one, "no difference found"))
+                unit = f"Spearman's rho minus the mean of {len(found.null)} encoders with random weights"
+                cases.append(_case(sample, name, _numbers(less, sample.rows), verdict, unit))
+    return cases
 
 
 def more_than_a_number(f: Frames) -> list[Case]:
-    """How nearly a score orders candidates as one of the simple numbers does: the nearest of them."""
-
-    def names(sample: Sample) -> Iterable[tuple[str, Sequence[str]]]:
+    """What a score knows of accuracy that the simple number does not which it is nearest to, unless it is nearly that."""
+    cases = []
+    for sample in f.samples:
+        simple = _known(sample, SIMPLE)
         for name in _known(sample, READINGS):
-            simple = _known(sample, SIMPLE)
-            rho = np.abs(sample.ranked.statistics([name, *simple], lambda found: found[:, 0, 1:]).value)
-            if not np.isnan(rho).all():
-                nearest = simple[int(np.nanargmax(rho))]
-                yield f"{name} and {nearest}", (name, nearest)
+            alike = [_statistic(sample.ranked, (one, name), lambda rho: np.abs(first_two(rho))) for one in simple]
+            known = [(found, one) for found, one in zip(alike, simple, strict=True) if not math.isnan(found.value)]
+            if known:
+                near, nearest = max(known, key=lambda pair: pair[0].value)
+                found = _statistic(sample.ranked, ("test", name, nearest), given_third)
+                verdict = _if_enough(sample.rows, near, _beside(found))
+                numbers = f"|rho| {near.value:.2f}, given it {_numbers(found, sample.rows)}"
+                unit = "|rho| of score and the nearest simple number; what is left of the score's rho with accuracy"
+                cases.append(_case(sample, f"{name} and {nearest}", numbers, verdict, unit))
+    return cases
 
-    return _ranked(f, names, lambda rho: np.abs(rho[:, 0, 1]), _is_other, "|rho| of score and the nearest simple number")
 
-
-def _is_other(low: float, high: float) -> str:
-    return "holds here" if high < OWN else "does not hold here" if low > OWN else "undecided"
+def _beside(found: Found) -> Callable[[Found], str]:
+    """From what a score has in common with a number to a verdict on what it has beside it."""
+    return lambda near: "does not hold here" if near.low > OWN else correlates(found)
 
 
 def one_reading(f: Frames) -> list[Case]:
-    """Whether the readings of section 3.4 order the candidates alike."""
-
-    def names(sample: Sample) -> Iterable[tuple[str, Sequence[str]]]:
+    """Whether the readings of section 3.4 order the candidates alike, and more alike than two seeds of one reading."""
+    cases = []
+    for sample in f.samples:
         first, *others = _known(sample, READINGS) or [""]
-        return ((f"{first} and {other}", (first, other)) for other in others)
+        for other in others:
+            found = _statistic(sample.ranked, (first, other), first_two)
+            _, again, less = (Ranks(*numbers) for numbers in zip(*sample.ranked.across(first, other), strict=True))
+            numbers = _numbers(found, sample.rows)
+            if not math.isnan(again.value):
+                numbers += f", two seeds of one reading {again.value:+.2f} ({again.low:+.2f} to {again.high:+.2f})"
+            verdict = _if_enough(sample.rows, found, lambda one, less=less: _alike(one, less))  # type: ignore[misc]
+            cases.append(_case(sample, f"{first} and {other}", numbers, verdict, "Spearman's rho of two scores"))
+    return cases
 
-    def judged(low: float, high: float) -> str:
-        return "holds here" if low > OWN else "does not hold here" if high < OWN else "undecided"
 
-    return _ranked(f, names, lambda rho: rho[:, 0, 1], judged, "Spearman's rho of two scores")
+def _alike(found: Found, less: Ranks) -> str:
+    """`less`: the rho of two readings minus that of two seeds of one."""
+    if found.low > OWN:
+        return _stands_out("holds here", math.nan, share_of(found.null >= found.value))
+    if found.high >= OWN or math.isnan(less.value):
+        return "undecided"
+    return "does not hold here" if less.high < 0 else "as another seed"
 
 
 # What an encoder learns
 
 
-def _learnt(f: Frames) -> Iterable[tuple[str, pd.DataFrame]]:
-    """Every network and reading: a name, and the epochs of its encoders."""
-    groups: Any = f.histories[f.histories.encoder.isin(READINGS)].groupby(["network", "encoder"], sort=False)
+def _learnt(frame: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
+    """Every network and reading: a name, and the rows of its encoders."""
+    groups: Any = frame[frame.encoder.isin(READINGS)].groupby(["network", "encoder"], sort=False)
     for (network, encoder), rows in groups:
-        yield f"{network}, {encoder}", rows.sort_values("epoch")
+        yield f"{network}, {encoder}", rows
 
 
 def _encoders(n: int) -> str:
     return f"{n} encoder{'s' * (n != 1)}"
 
 
+def _of_every_seed(verdicts: Iterable[str]) -> str:
+    found = set(verdicts)
+    return found.pop() if len(found) == 1 else "undecided"
+
+
+def _random(rows: pd.DataFrame, column: str, told: Callable[[float], str]) -> str:
+    """What encoders with random weights have, in words; the widest over the seeds."""
+    ends = rows[f"{column} low"].min(), rows[f"{column} high"].max()
+    return "" if any(map(math.isnan, ends)) else ", random weights " + " to ".join(map(told, ends))
+
+
 def parts_them(f: Frames) -> list[Case]:
-    """Whether positives end up nearer to their anchor than negatives."""
+    """Whether positives are nearer to their anchor than negatives, triad by triad, more often than by random weights."""
     cases = []
-    for name, rows in _learnt(f):
-        last = rows.groupby("seed").last()
-        apart = last.gap > APART
-        verdict = "holds here" if apart.all() else "undecided" if apart.any() else "does not hold here"
-        numbers = f"{last.positive.mean():.2f} and {last.negative.mean():.2f}, apart by {last.gap.mean():+.2f}"
-        unit = "cosine with positives and negatives in the last epoch"
-        cases.append(Case(name, f"{numbers}, {_encoders(len(last))}", verdict, unit, on(rows)))
+    for name, rows in _learnt(f.triads):
+        verdicts = [
+            _stands_out("holds here" if share > 0.5 else "the opposite holds here", below, above)
+            for share, below, above in rows[["share", "share p below", "share p above"]].itertuples(index=False)
+        ]
+        cosines = f"mean cosines {rows.positive.mean():.2f} and {rows.negative.mean():.2f}"
+        random = _random(rows, "share", lambda share: f"{100 * share:.0f}")
+        numbers = f"{100 * rows.share.mean():.0f} %{random}, {cosines}"
+        unit = "share of new triads in which the positive is nearer"
+        cases.append(Case(name, f"{numbers}, {_encoders(len(rows))}", _of_every_seed(verdicts), unit, on(rows)))
     return cases
 
 
 def pushes_away(f: Frames) -> list[Case]:
-    """Whether negatives have moved away from their anchor since the first epoch."""
+    """Whether negatives are farther from their anchor than encoders with random weights have them."""
     cases = []
-    for name, rows in _learnt(f):
-        if rows.epoch.nunique() > 1:
-            first, last = rows.groupby("seed").negative.first(), rows.groupby("seed").negative.last()
-            away, nearer = first - last > APART, last - first > APART
-            verdict = "holds here" if away.all() else "the opposite holds here" if nearer.all() else "undecided"
-            unit = "cosine with negatives, first to last epoch"
-            numbers = f"{first.mean():.2f} to {last.mean():.2f}, {_encoders(len(first))}"
-            cases.append(Case(name, numbers, verdict, unit, on(rows)))
+    for name, rows in _learnt(f.triads):
+        verdicts = [
+            _farther(below, above) for below, above in rows[["negative p below", "negative p above"]].itertuples(index=False)
+        ]
+        numbers = f"{rows.negative.mean():.2f}{_random(rows, 'negative', '{:.2f}'.format)}, {_encoders(len(rows))}"
+        unit = "cosine of new negatives with their anchor, after learning"
+        cases.append(Case(name, numbers, _of_every_seed(verdicts), unit, on(rows)))
     return cases
+
+
+def _farther(below: float, above: float) -> str:
+    """From the p of a cosine among those by random weights that are as low, and as high."""
+    if math.isnan(below):
+        return "undecided"
+    return "holds here" if below <= ALPHA else "the opposite holds here" if above <= ALPHA else "as random weights"
 
 
 # What a search finds
@@ -302,7 +415,7 @@ def _searches(frame: pd.DataFrame, names: Sequence[str]) -> Iterable[tuple[str, 
 def _stage(light: pd.DataFrame, full: pd.DataFrame) -> int:
     if len(full):
         return FULL
-    return LIGHT if light["light epochs"].min() > 0 else RECALIBRATED
+    return LIGHT if (light["light"] != "").all() else RECALIBRATED
 
 
 AFTER = {RECALIBRATED: "recalibrated", LIGHT: "after light fine-tuning", FULL: "after full training"}
@@ -317,7 +430,8 @@ def better_than_as_costly(f: Frames) -> list[Case]:
             removed, _ = made.beside_partners(f.light, network, "FR")
             if gaps:
                 stage = _stage(rows, f.full.head(0))
-                verdict = "unequal cost" if abs(fmean(removed)) > SAME_FR else side(gaps)
+                verdict = "unequal cost" if abs(fmean(removed)) > SAME_FR else side_of(gaps)
+                verdict = verdict if over == "seeds" else "undecided"  # one encoder's candidates are alike: see `_means`
                 unit = f"candidate minus its equally costly partner, points of top-1 {AFTER[stage]}, over {over}"
                 numbers = f"{signed(gaps)}, FR {fmean(removed):+.2f}"
                 cases.append(Case(f"{network}, {search}", numbers, verdict, unit, on(rows), stage))
@@ -341,16 +455,20 @@ def better_than_random(f: Frames) -> list[Case]:
 
 
 def _means(rows: pd.DataFrame, others: pd.DataFrame) -> tuple[str, str, str]:
-    """Of the difference of the mean accuracies: numbers, verdict, and what the interval is over."""
+    """Of the difference of the mean accuracies: numbers, verdict, and what the interval is over.
+
+    What one encoder puts first is alike, so that its candidates rise or fall together: they are no repetitions of the
+    method, and an interval over them decides nothing.
+    """
     if rows.seed.nunique() > 1:
         gaps = minus(*(some.groupby("seed")["test light"].mean() for some in (rows, others)))
-        return signed(gaps) if gaps else "—", side(gaps), "seeds"
+        return signed(gaps) if gaps else "—", side_of(gaps), "seeds"
     a, b = rows["test light"], others["test light"]
     gap = a.mean() - b.mean()
     if min(len(a), len(b)) < 3:
         return f"{gap:+.2f}", "undecided", "candidates"
     low, high = stats.ttest_ind(a, b, equal_var=False).confidence_interval()
-    return f"{gap:+.2f} ({low:+.2f} to {high:+.2f})", leads(low, high), "candidates"
+    return f"{gap:+.2f} ({low:+.2f} to {high:+.2f})", "undecided", "candidates"
 
 
 def _against(f: Frames, firsts: Sequence[str], seconds: Sequence[str], unit: str) -> list[Case]:
@@ -365,7 +483,7 @@ def _against(f: Frames, firsts: Sequence[str], seconds: Sequence[str], unit: str
             gap, removed = (minus(*(winner(*one, column=column) for one in pair)) for column in ("test", "FR"))
             if gap:
                 stage = _stage(rows, full)
-                verdict = "unequal cost" if abs(fmean(removed)) > SAME_FR else side(gap)
+                verdict = "unequal cost" if abs(fmean(removed)) > SAME_FR else side_of(gap)
                 numbers = f"{signed(gap)}, FR {fmean(removed):+.2f}"
                 words = f"{unit}, points of top-1 {AFTER[stage]}, over seeds"
                 cases.append(Case(f"{network}, {search} minus {other}", numbers, verdict, words, on(rows), stage))
@@ -412,7 +530,7 @@ def larger_k(f: Frames) -> list[Case]:
         gain = _by_seed(most, most[most["rank"] == 0], full=True)
         if k > 1 and gain:
             unit = "winner of k by validation minus k = 1, points of top-1 after full training, over seeds"
-            cases.append(Case(f"{network}, {search}, k = {k}", signed(gain), side(gain), unit, on(rows), FULL))
+            cases.append(Case(f"{network}, {search}, k = {k}", signed(gain), side_of(gain), unit, on(rows), FULL))
     return cases
 
 
@@ -436,7 +554,7 @@ def _gains(f: Frames) -> Iterable[tuple[str, str, str, Values, pd.DataFrame, int
 
 def larger_m(f: Frames) -> list[Case]:
     return [
-        Case(f"{network}, {search}, {words}", signed(gain), side(gain),
+        Case(f"{network}, {search}, {words}", signed(gain), side_of(gain),
              f"winner by validation, points of top-1 {AFTER[stage]}, over seeds", on(rows), stage)
         for network, search, words, gain, rows, stage in _gains(f)
     ]  # fmt: skip
@@ -452,7 +570,7 @@ def saturates_by_score(f: Frames) -> list[Case]:
             gap = Values(b - a for a, b in zip(gain, other, strict=True))
             numbers = f"{signed(gap)}: {signed(other)} against {signed(gain)}"
             unit = f"gain of chance minus gain of the search, points of top-1 {AFTER[stage]}, over seeds"
-            cases.append(Case(f"{network}, {search}, {words}", numbers, side(gap), unit, on(rows), stage))
+            cases.append(Case(f"{network}, {search}, {words}", numbers, side_of(gap), unit, on(rows), stage))
     return cases
 
 
@@ -462,13 +580,13 @@ def light_tells(f: Frames) -> list[Case]:
     key = ["network", "search", "seed", "place"]
     once = f.full.drop_duplicates(key)
     both = once.merge(f.light[[*key, "val light"]], on=key) if len(once) else once
-    for network, search, rows in _searches(both, tuple(dict.fromkeys(both.search))):
+    for network, search, rows in _searches(both.assign(draw=both.get("seed")), tuple(dict.fromkeys(both.search))):
         if rows.groupby("seed").size().min() >= 3:
-            columns = ["val light", "test"]
-            value, low, high = _one(made.Ranked.of(rows, columns), columns, lambda rho: rho[:, 0, 1])
-            verdict = _if_enough(rows, low, high, correlates)
-            numbers = f"{value:+.2f} ({low:+.2f} to {high:+.2f}), {len(rows)} candidates"
+            ranked = Ranked.of(rows[["seed", "draw", "place", "val light", "test"]])
+            found = _statistic(ranked, ("test", "val light"), first_two)
+            verdict = _if_enough(rows, found, lambda one: _on_its_side(one, "no correlation found"))
             unit = "Spearman's rho of accuracy after light and after full training"
+            numbers = _numbers(found._replace(each=Values()), rows)
             cases.append(Case(f"{network}, {search}", numbers, verdict, unit, on(rows), FULL))
     return cases
 
@@ -480,9 +598,20 @@ def choosing_on_test(f: Frames) -> list[Case]:
         full = of_search(f.full, network, search)
         gap, stage = minus(winner(rows, full, "test"), winner(rows, full)), _stage(rows, full)
         verdict = alike(gap, NEGLIGIBLE)
+        if verdict == "holds here":
+            verdict = "holds here" if _by_lot(rows, full, gap) <= ALPHA else "undecided"
         unit = f"chosen by test minus by validation, points of top-1 {AFTER[stage]}, over seeds"
         cases.append(Case(f"{network}, {search}", signed(gap), verdict, unit, on(rows), stage))
     return cases
+
+
+def _by_lot(light: pd.DataFrame, full: pd.DataFrame, gap: Values) -> float:
+    """The p that a winner drawn by lot would be as near to the best on the test split, in the mean over the seeds."""
+    rows, _, test, _ = made.winners(light, full)
+    generator = np.random.default_rng(0)
+    below = [one.max() - one.to_numpy() for _, one in rows.groupby("seed")[test]]
+    drawn = np.mean([generator.choice(gaps, LOTS) for gaps in below], axis=0)
+    return share_of(drawn <= fmean(gap) + 1e-9)
 
 
 # Ablations
@@ -499,7 +628,7 @@ def _second_stage(f: Frames, light: bool) -> list[Case]:
         if gap and (light or most["rank"].nunique() > 1):
             moment = "as it is" if light else "trained in full"
             unit = f"SACP minus SACP-2 {moment}, points of top-1, over seeds"
-            cases.append(Case(f"{network}, {search}", signed(gap), side(gap), unit, on(full), FULL))
+            cases.append(Case(f"{network}, {search}", signed(gap), side_of(gap), unit, on(full), FULL))
     return cases
 
 
@@ -528,7 +657,7 @@ def _kept(f: Frames, judged: Callable[[Values], str], archs: Callable[[str], boo
 
 
 def gains(f: Frames) -> list[Case]:
-    return _kept(f, side, lambda arch: arch != "resnet56")
+    return _kept(f, side_of, lambda arch: arch != "resnet56")
 
 
 def loses_little(f: Frames) -> list[Case]:

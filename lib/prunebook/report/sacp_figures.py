@@ -1,6 +1,7 @@
 """Figures of the SACP page: what an encoder learns, what its score knows of accuracy, and what a search makes of it.
 
-Each search has one look throughout. Frames are those of `sacp_tables`. A figure of no records is refused with BadValue.
+Each search has one look throughout. Frames are those of `sacp_tables` and `sacp_scores`. A figure of no records is refused
+with BadValue.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,6 +38,7 @@ SCATTERED = ("infonce", "as printed", "untrained", "sacp-1", "L1 norm kept", "MA
 KINDS = {"encoder": (0, "o"), "simple": (1, "s")}  # of predictors: color, marker
 LINES = ("-", "--", ":", "-.")  # one for each network of a panel
 RING: dict[str, Any] = {"ls": "", "marker": "o", "ms": 13, "mfc": "none", "mec": "black", "mew": 1.3}
+BAND = "#d9d9d9"
 WRITTEN = 15  # entries up to which a heat map has its numbers
 
 
@@ -78,7 +80,7 @@ def architecture(p: Parameters, arch: str) -> Figure:
 def learning(histories: pd.DataFrame) -> Figure:
     """Mean cosine of an anchor with its positive and with its negative by epoch: a panel for each encoder.
 
-    A faint line is one seed, a solid one the mean; networks differ in their dashes. `histories`: of `sacp_tables`.
+    A faint line is one seed, a solid one the mean; networks differ in their dashes. `histories`: of `sacp_scores`.
     """
     require_some(histories, "epochs")
     names = [name for name in LEARNT if (histories.encoder == name).any()]
@@ -109,8 +111,8 @@ def learning(histories: pd.DataFrame) -> Figure:
 def scatter(candidates: pd.DataFrame) -> Figure:
     """Accuracy on the test split against what may predict it: a panel for each, with Spearman's rho above (mean over seeds).
 
-    `candidates`: rows of `sacp_tables.candidates` of one network and sample; a mark is a candidate, a look a seed.
-    Predictors that are not there, or never vary, have no panel.
+    `candidates`: rows of `sacp_scores.candidates` of one network and sample; a mark is a candidate, a look a seed of the
+    encoders or, where it has no encoder, of the draw. Predictors that are not there, or never vary, have no panel.
     """
     require_some(candidates, "candidates")
     names = [name for name in SCATTERED if name in candidates and candidates[name].nunique() > 1]
@@ -118,17 +120,24 @@ def scatter(candidates: pd.DataFrame) -> Figure:
     fig, axes = _grid(len(names), width=4.1, height=2.6)
     seeds = list(candidates.groupby("seed"))
     for ax, name in zip(axes, names, strict=True):
-        for look, (_, rows) in zip(list(LOOKS.values()) * len(seeds), seeds, strict=False):
+        known = [rows for _, rows in seeds if rows[name].notna().all()]
+        for look, rows in zip(list(LOOKS.values()) * len(known), _apart(known, name), strict=False):
             ax.plot(rows[name], rows.test, ls="", ms=4, alpha=0.7, **look)
-        rhos = [_rho(rows[name], rows.test) for _, rows in seeds]
+        rhos = [_rho(rows[name], rows.test) for rows in known]
         ax.set_title(f"{name}: rho {fmean(rhos):+.2f}", fontsize=10)
         ax.xaxis.set_major_locator(MaxNLocator(4))
         ax.set_xlabel("predicted accuracy, %" if name == "sacp-1" else "score" if name in ENCODERS else "share")
     for ax in axes[::2]:
         ax.set_ylabel("top-1 on the\ntest split, %")
     one = candidates.iloc[0]
-    fig.suptitle(f"{one.network}: {one['sample']}, {len(candidates) // len(seeds)} candidates", fontsize=10)
+    fig.suptitle(f"{one.network}: {one['sample']}, {candidates.place.nunique()} candidates", fontsize=10)
     return fig
+
+
+def _apart(known: Sequence[pd.DataFrame], name: str) -> list[pd.DataFrame]:
+    """Of a score without an encoder, each draw once."""
+    once = {rows.draw.iloc[0]: rows for rows in reversed(known)}
+    return list(known) if name in ENCODERS else list(reversed(once.values()))
 
 
 def _rho(first: pd.Series, second: pd.Series) -> float:
@@ -139,8 +148,9 @@ def _rho(first: pd.Series, second: pd.Series) -> float:
 def correlations(frame: pd.DataFrame) -> Figure:
     """Rank correlation of each predictor with accuracy: a row for each, a row of panels for each network and sample.
 
-    Left, filled: as it is; hollow: the partial one, given the MACs kept. Right, where the L1 norm kept is known: minus that
-    of the L1 norm. Bars are 95 % bootstrap intervals over candidates. `frame`: of `sacp_tables.correlations`.
+    Left, filled: as it is; hollow: the partial one, given the MACs kept; grey behind: what the middle 95 % of encoders with
+    random weights reach. Right, where the L1 norm kept is known: minus that of the L1 norm. Bars are 95 % bootstrap
+    intervals over candidates. `frame`: of `sacp_scores.correlations`.
     """
     require_some(frame, "correlations")
     groups: Any = list(frame.groupby(["network", "sample"], sort=False))
@@ -149,6 +159,7 @@ def correlations(frame: pd.DataFrame) -> Figure:
     size = (8.4 if columns == 2 else 6.0, sum(heights) + 1.0)
     fig, grid = plt.subplots(len(groups), columns, figsize=size, squeeze=False, sharey="row", height_ratios=heights)
     for axes, ((net, sample), rows) in zip(grid, groups, strict=True):
+        _bands(axes[0], rows)
         _bars(axes[0], rows, "rho", -0.13)
         _bars(axes[0], rows, "given MACs", 0.17, mfc="white")
         axes[0].set_xlim(-1.05, 1.05)
@@ -161,11 +172,21 @@ def correlations(frame: pd.DataFrame) -> Figure:
             axes[1].set_title(f"{rows.n.max():g} candidates{seeds}", fontsize=10)
     for ax, what in zip(grid[-1], ("rank correlation with accuracy", "minus that of the L1 norm kept"), strict=False):
         ax.set_xlabel(what)
-    keys = [Line2D([], [], color=PALETTE[i], marker=marker) for i, marker in KINDS.values()]
+    keys: list[Any] = [Line2D([], [], color=PALETTE[i], marker=marker) for i, marker in KINDS.values()]
     keys.append(Line2D([], [], color=GREY, marker="o", mfc="white"))
     words = ["an encoder's score", "a score without an encoder", "given the MACs kept"]
+    if frame["random low"].notna().any():
+        keys.append(Patch(facecolor=BAND))
+        words.append("encoders with random weights")
     fig.legend(keys, words, loc="outside lower center", ncols=2, fontsize=9)
     return fig
+
+
+def _bands(ax: Axes, rows: pd.DataFrame) -> None:
+    """Behind each encoder what those with random weights reach."""
+    for i, (low, high) in enumerate(rows[["random low", "random high"]].itertuples(index=False)):
+        if not np.isnan(low):
+            ax.barh(i, high - low, 0.8, low, color=BAND, zorder=0)
 
 
 def _bars(ax: Axes, rows: pd.DataFrame, column: str, aside: float, **look: Any) -> None:
@@ -234,10 +255,7 @@ def selection(built: pd.DataFrame, finished: pd.DataFrame) -> Figure:
         for i, name in enumerate(_in_order(rows.search)):  # the later the smaller: searches may find the same candidate
             _candidates(ax, rows[rows.search == name], full[full.search == name], max(4, 8.5 - 1.5 * i), LOOKS[name])
         ax.axhline(rows.before.mean(), color=GREY, lw=1)
-        epochs = f"{_epochs(rows['light epochs'].max())}, light" + (
-            f"; {_epochs(full.epochs.max())}, full" if len(full) else ""
-        )
-        ax.set_title(f"{net}\n{epochs}", fontsize=10)
+        ax.set_title(f"{net}\n{_trained(rows, full)}", fontsize=10)
         ax.set_xlabel("MACs removed, % (thop)")
         ax.set_ylabel("top-1 on the test split, %")
     names = _in_order(built.search)
@@ -261,8 +279,11 @@ def _candidates(ax: Axes, light: pd.DataFrame, full: pd.DataFrame, size: float, 
     ax.plot(*chosen, **RING, zorder=4)
 
 
-def _epochs(n: float) -> str:
-    return f"{n:g} epoch{'' if n == 1 else 's'}"
+def _trained(light: pd.DataFrame, full: pd.DataFrame) -> str:
+    """How long, in words."""
+    lightly = light["light"].iloc[0]
+    words = f"light: {lightly}" if lightly else "not fine-tuned lightly"
+    return words + (f"; full: {full['full'].iloc[0]}" if len(full) else "")
 
 
 def figure2(best_of: pd.DataFrame) -> Figure:

@@ -1,4 +1,4 @@
-"""The tables of the SACP notebook: scores beside accuracies, candidates built and trained, and the paper's tables.
+"""The tables of the SACP notebook: candidates built and trained, and the paper's tables; those of scores: `sacp_scores`.
 
 Every judgement is computed, by `judge`; `VERDICTS` says what each word means. Accuracies are top-1 in percent, differences
 of them in points; "val" is the split that chooses, "test" the one that reports. FR and PR are by THOP's counts, as in the
@@ -7,7 +7,7 @@ paper (Liu et al. 2025). Without records, a table has its columns and no row.
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import cache
 from statistics import fmean
@@ -23,11 +23,11 @@ from prunebook.methods import sacp
 from prunebook.report import tables
 from prunebook.report.dice_tables import network
 from prunebook.report.kcore_tables import compact_verdicts
-from prunebook.report.statistics import holm, middle95, partial, rank_correlation, rank_matrices
 from prunebook.report.tables import Values
 from prunebook.studies.sacp import AS_COSTLY, ENCODERS, PAPER, RANDOM, SUPERVISED
 from prunebook.trials import Record, Trial
 from prunebook.trials.estimate import facts
+from prunebook.trials.tasks import Fit
 
 PAPER_NETWORKS = {"vgg16": "VGG-16", "resnet18": "ResNet-18", "resnet56": "ResNet-56"}
 PAPER_OPTIONS: dict[str, dict[str, Any]] = {"vgg16": {"hidden": False}, "resnet18": {}, "resnet56": {"shortcut": "B"}}
@@ -38,10 +38,7 @@ READINGS = (
     "as printed",
     "as printed (anchor original)",
 )  # of the paper's section 3.4
-SIMPLE = ("MACs kept", "parameters kept", "L1 norm kept", "channels kept", "narrowest entry")  # scores that need no encoder
-MACS, L1 = "MACs kept", "L1 norm kept"
-
-RESAMPLES = 2000
+CHANCES = 4000  # random candidates that what a search removes is set beside
 CLOSE = 1.0  # points that ours may be from the printed number to count as close
 SAME_FR = 1.0  # points of FR that two networks may differ by for their accuracies to be compared
 TITLES = {"top1": "top-1, %", "macs": "MACs, M", "fr": "FR, %", "params": "parameters, M", "pr": "PR, %"}
@@ -63,14 +60,10 @@ VERDICTS = {
 }
 
 PLACE = ("dataset", "arch", "width", "weights", "network", "model", "seed")  # first columns of every long table
-HISTORIES = (*PLACE, "encoder", "epoch", "loss", "positive", "negative", "gap")
-CANDIDATES = (*PLACE, "sample", "place", "val", "test", *SIMPLE)  # then a column for each encoder
-CORRELATIONS = ("network", "sample", "predictor", "kind", "n", "seeds", "rho", "low", "high", "p", "after Holm",
-                "given MACs", "given MACs low", "given MACs high", "minus L1", "minus L1 low", "minus L1 high")  # fmt: skip
-COST = ("tau", "like", "r", "R", "FR", "PR", "MACs, M", "parameters, M", "MACs before, M", "parameters before, M")
-BUILT = (*PLACE, "search", "place", *COST, "val recalibrated", "test recalibrated", "val light", "test light",
-         "light epochs", "before", "drop")  # fmt: skip
-FINISHED = (*PLACE, "search", "m", "rank", "place", *COST, "val", "test", "light epochs", "epochs", "before", "drop")
+COST = ("tau", "like", "r", "R", "R percentile", "FR", "PR", "MACs, M", "parameters, M", "MACs before, M",
+        "parameters before, M")  # fmt: skip
+BUILT = (*PLACE, "search", "place", *COST, "test recalibrated", "val light", "test light", "light", "before", "drop")
+FINISHED = (*PLACE, "search", "m", "rank", "place", *COST, "val", "test", "light", "full", "before", "drop")
 SELECTIONS = ("network", "search", "m", "FR", "mean of m", "best of m by validation", "best of m by test", "k",
               "winner by validation", "winner by test", "FR of the winner", "minus random", "minus random (as costly)",
               "mean minus as costly", "as costly over")  # fmt: skip
@@ -123,88 +116,41 @@ def _where(baseline: str) -> _Where:
     return _Where(place | {"model": PAPER_NETWORKS[arch] if is_papers(arch, options) else ""}, key)
 
 
-def _found(baseline: Mapping[str, Any]) -> _Where:
-    return _where(json.dumps(baseline))
+def place_of(baseline: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """The columns `PLACE` of a baseline, given as the parameters of its trial."""
+    return {**_where(json.dumps(baseline)).place, "seed": seed}
 
 
-def _place(baseline: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    return {**_found(baseline).place, "seed": seed}
+def key_of(baseline: Mapping[str, Any]) -> str:
+    """Of its trial."""
+    return _where(json.dumps(baseline)).key
 
 
-@cache
-def _key(task: str, params: str) -> str:
-    return Trial(task, json.loads(params)).key
-
-
-def _table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+def as_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
     """Those columns first, and there without rows too."""
     found = pd.DataFrame(list(rows))
     return found if len(found) else pd.DataFrame(columns=list(columns), dtype=float)
 
 
-# Encoders and scores
+# Spaces and fine-tuning
 
 
-def histories(learnt: Sequence[Record]) -> pd.DataFrame:
-    """One row for each epoch of each encoder that learnt by contrast: columns `HISTORIES`; untrained ones have none.
-
-    "positive" and "negative" are the mean cosines of an anchor with its positive and its negative, "gap" the first minus
-    the second. Epochs count from 1.
-    """
-    rows = []
-    for record in learnt:
-        place = {**_place(record.params["baseline"], record.params["seed"]), "encoder": encoder_of(record.params)}
-        for i, epoch in enumerate(record.result["history"]):
-            rows.append({**place, "epoch": i + 1, **epoch, "gap": epoch["positive"] - epoch["negative"]})
-    return _table(rows, HISTORIES)[list(HISTORIES)]
-
-
-def candidates(samples: Sequence[Record], scores: Sequence[Record] = ()) -> pd.DataFrame:
-    """One row for each sampled candidate: columns `CANDIDATES`, and one for each encoder, by its name: its score.
-
-    "sample" is in words, "50 % of the MACs" or "tau 0.3"; "place" counts from 0 within it; "val" and "test" are measured
-    recalibrated, not fine-tuned. The simple scores are shares from 0 to 1: "channels kept" is 1 - R(r) of Eq. 1, "narrowest
-    entry" what the most pruned entry keeps.
-    """
-    known = _scores(scores, "sample")
-    return _table((row for record in samples for row in _sampled(record, known)), CANDIDATES)
-
-
-def _scores(scores: Sequence[Record], task: str) -> dict[str, dict[str, list[float]]]:
-    """By the key of the trial whose candidates were scored, and by the encoder's name."""
-    found: dict[str, dict[str, list[float]]] = {}
-    for record in scores:
-        of = record.params["of"]
-        if ("m" in of) == (task == "search"):
-            key, name = _key(task, json.dumps(of)), encoder_of(record.params["encoder"])
-            found.setdefault(key, {})[name] = record.result["scores"]
-    return found
-
-
-def _sampled(record: Record, scores: Mapping[str, Mapping[str, Sequence[float]]]) -> list[dict[str, Any]]:
-    p, (macs, params) = record.params, record.result["before"]
-    share = p["removed"]
-    words = f"tau {p['tau']:g}" if share is None else f"{100 * share:g} % of the MACs"
-    place, own = {**_place(p["baseline"], p["seed"]), "sample": words}, scores.get(record.key, {})
-    found = record.result["candidates"]
-    removed = _removed(p["baseline"], [row["r"] for row in found])
-    return [
-        {**place, "place": i, "val": row["val"], "test": row.get("test", math.nan), MACS: row["macs"] / macs,
-         "parameters kept": row["params"] / params, L1: row["norm"], "channels kept": 1 - removed[i],
-         "narrowest entry": _narrowest(row["r"]), **{name: values[i] for name, values in own.items()}}
-        for i, row in enumerate(found)
-    ]  # fmt: skip
-
-
-def _narrowest(r: Sequence[int]) -> float:
-    return 1 - max(r) / 10
-
-
-def _removed(baseline: Mapping[str, Any], r: Sequence[Sequence[int]]) -> list[float]:
+def removed_by(baseline: Mapping[str, Any], r: Sequence[Sequence[int]]) -> list[float]:
     """R(r) of each candidate."""
-    shape = {name: baseline.get(name) for name in ("dataset", "size", "arch", "options")}
-    found: list[float] = _space(json.dumps(shape)).ratio(torch.tensor(r)).tolist()
+    found: list[float] = _space(_shape(baseline)).ratio(torch.tensor(r)).tolist()
     return found
+
+
+def _shape(baseline: Mapping[str, Any]) -> str:
+    """What its space depends on."""
+    return json.dumps({name: baseline.get(name) for name in ("dataset", "size", "arch", "options")})
+
+
+@cache
+def _chance(shape: str, tau: float) -> np.ndarray:
+    """R(r) of random candidates that meet tau, rising."""
+    space = _space(shape)
+    return np.sort(space.ratio(space.sample(CHANCES, tau)).numpy())
 
 
 @cache
@@ -217,128 +163,15 @@ def _space(shape: str) -> sacp.Space:
     return sacp.Space(sacp.ArchitectureGraph(model, inputs))
 
 
-def light_candidates(light: Sequence[Record], light_scores: Sequence[Record]) -> pd.DataFrame:
-    """The same for the candidates of the random search, "val" and "test" measured after light fine-tuning.
-
-    "sample" is "random search, 1 epoch". Their records do not have the L1 norm kept: it is NaN.
-    """
-    known, rows = _scores(light_scores, "search"), []
-    for record in light:
-        p, r = record.params, record.result
-        if search_of(p["search"]) != RANDOM:
-            continue
-        epochs, accuracy, before = _epochs(p["finetune"]), _after(r), r["cost"]["macs"]["before"]
-        kept = [after / whole for after, whole in zip(r["cost"]["macs"]["after"], before, strict=True)]
-        row = {**_place(p["search"]["baseline"], p["search"]["seed"])}
-        row |= {"sample": f"random search, {epochs} epoch{'s' * (epochs != 1)}", "place": p["place"], **accuracy}
-        row |= {MACS: kept[0], "parameters kept": kept[1], L1: math.nan, "channels kept": 1 - r["removed"]}
-        row |= {"narrowest entry": _narrowest(r["r"])}
-        own = known.get(_key("search", json.dumps(p["search"])), {})
-        rows.append(row | {name: values[p["place"]] for name, values in own.items()})
-    return _table(rows, CANDIDATES)
+def length(fit: Mapping[str, Any] | None) -> str:
+    """Of a fine-tuning, in words: "1 epoch of 5,000 images"; nothing where there is none."""
+    return Fit(**fit).length if fit else ""
 
 
-def _epochs(fit: Mapping[str, Any] | None) -> int:
-    return int(fit["epochs"]) if fit else 0
-
-
-def _after(result: Mapping[str, Any]) -> dict[str, float]:
+def accuracies(result: Mapping[str, Any]) -> dict[str, float]:
     """Accuracy on both splits after fine-tuning or, without one, recalibrated."""
     found = result.get("finetuned", result["recalibrated"])
     return {name: float(found[name]) for name in ("val", "test")}
-
-
-class Ranks(NamedTuple):
-    """Statistics of rank correlations: s numbers, and their 95 % percentile intervals."""
-
-    value: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-
-
-class Ranked(NamedTuple):
-    """Spearman's rho between every two columns of candidates, seed by seed.
-
-    columns : p names
-    value : (seeds, 1, p, p), of each seed's candidates
-    drawn : (seeds, RESAMPLES, p, p), of resamples of them
-    """
-
-    columns: list[str]
-    value: np.ndarray
-    drawn: np.ndarray
-
-    @classmethod
-    def of(cls, rows: pd.DataFrame, columns: Sequence[str]) -> "Ranked":
-        """Of columns that are known for all rows, where every seed has at least two."""
-        blocks = [block[list(columns)].to_numpy(float) for _, block in rows.groupby("seed")]
-        value = np.stack([rank_matrices(block) for block in blocks])
-        drawn = np.stack([rank_matrices(block, RESAMPLES, seed) for seed, block in enumerate(blocks)])
-        return cls(list(columns), value, drawn)
-
-    def statistics(self, columns: Sequence[str], of: Callable[[np.ndarray], np.ndarray]) -> Ranks:
-        """Statistics of the correlations between some columns, in the mean over the seeds.
-
-        `of` is a function from correlations (draws, columns, columns) to statistics (draws, s).
-        """
-        chosen = [self.columns.index(name) for name in columns]
-        value, drawn = (
-            np.mean([of(seed[:, chosen][:, :, chosen]) for seed in found], axis=0) for found in (self.value, self.drawn)
-        )
-        low, high = zip(*(middle95(column) for column in drawn.T), strict=True)
-        return Ranks(value[0], np.array(low), np.array(high))
-
-
-def predictors(rows: pd.DataFrame) -> list[str]:
-    """The columns of `candidates` that could predict accuracy and are known for all rows: encoders, then simple ones."""
-    encoders = [str(name) for name in rows if name not in CANDIDATES]
-    order = [name for name in ENCODERS if name in encoders] + [name for name in encoders if name not in ENCODERS]
-    return [name for name in (*order, *SIMPLE) if rows[name].notna().all()]
-
-
-def blocks(frame: pd.DataFrame) -> Iterable[tuple[str, str, pd.DataFrame]]:
-    """Network, sample and rows of `candidates` whose test accuracy is known, where every seed has at least three."""
-    groups: Any = frame[frame.test.notna()].groupby(["network", "sample"], sort=False)
-    for (name, sample), rows in groups:
-        if rows.groupby("seed").size().min() >= 3:
-            yield name, sample, rows
-
-
-def correlations(frame: pd.DataFrame) -> pd.DataFrame:
-    """Of `candidates`: one row for each network, sample and predictor: columns `CORRELATIONS`.
-
-    "kind" is "encoder" or "simple", "n" the candidates of all seeds. "rho" is Spearman's with test accuracy, mean over the
-    seeds; "low" and "high" its 95 % percentile bootstrap over candidates within each seed; "p" is over permutations, of a
-    single seed alone; "after Holm" over the predictors of one sample. "given MACs" is the partial rank correlation given
-    the MACs kept; "minus L1" is rho minus that of the L1 norm kept, candidate by candidate; each with its interval.
-    """
-    return _table((row for block in blocks(frame) for row in _correlated(*block)), CORRELATIONS)
-
-
-def _correlated(name: str, sample: str, rows: pd.DataFrame) -> list[dict[str, Any]]:
-    names, seeds = predictors(rows), rows.seed.nunique()
-    macs, norm = (1 + names.index(one) if one in names else None for one in (MACS, L1))
-
-    def statistics(rho: np.ndarray) -> np.ndarray:
-        with_test, unknown = rho[:, 0, 1:], np.full_like(rho[:, 0, 1:], math.nan)
-        given = unknown if macs is None else partial(with_test, rho[:, 0, macs, None], rho[:, 1:, macs])
-        return np.hstack([with_test, given, unknown if norm is None else with_test - rho[:, 0, norm, None]])
-
-    found = Ranked.of(rows, ["test", *names]).statistics(["test", *names], statistics)
-    columns = {"rho": found.value, "low": found.low, "high": found.high}
-    p = {one: rank_correlation(rows.test.tolist(), rows[one].tolist())[1] for one in names} if seeds == 1 else {}
-    corrected = holm(p)
-    made = []
-    for i, one in enumerate(names):
-        row: dict[str, Any] = {"network": name, "sample": sample, "predictor": one}
-        row |= {"kind": "simple" if one in SIMPLE else "encoder", "n": len(rows), "seeds": seeds}
-        row |= {column: values[i] for column, values in columns.items()}
-        row |= {"p": p.get(one, math.nan), "after Holm": corrected.get(one, math.nan)}
-        for j, title in ((1, "given MACs"), (2, "minus L1")):
-            ends = (f"{title}{end}" for end in ("", " low", " high"))
-            row |= {end: values[i + j * len(names)] for end, values in zip(ends, found, strict=True)}
-        made.append(row)
-    return made
 
 
 # Searches
@@ -347,19 +180,21 @@ def _correlated(name: str, sample: str, rows: pd.DataFrame) -> list[dict[str, An
 def built(light: Sequence[Record], before: Sequence[Record] = ()) -> pd.DataFrame:
     """One row for each "candidate" record: columns `BUILT`.
 
-    "r" is a list of tenths, R(r), FR and PR are in percent. "val light" and "test light" are accuracies after light
-    fine-tuning, or recalibrated where the trial has none; "before" is the unpruned network's on the test split, "drop" that
-    minus light. "like" is the search whose costs an equally costly random one has, else "".
+    "r" is a list of tenths, R(r), FR and PR are in percent; "R percentile" is the percentage of random candidates that meet
+    tau and remove fewer channels, half of those that remove as many included. "val light" and "test light" are accuracies
+    after light fine-tuning, or recalibrated where the trial has none; "light" says how long it was. "before" is the unpruned
+    network's on the same images as test, "drop" that minus light; of `before`, records "unpruned" outdo the baselines' own.
+    "like" is the search whose costs an equally costly random one has, else "".
     """
     whole, rows = _tests(before), []
     for record in light:
         p, r = record.params, record.result
         row = {**_cut(p["search"], r), "place": p["place"]}
-        row |= {f"{name} recalibrated": r["recalibrated"][name] for name in ("val", "test")}
-        row |= {f"{name} light": value for name, value in _after(r).items()}
-        row |= {"light epochs": _epochs(p["finetune"]), "before": whole.get(_found(p["search"]["baseline"]).key, math.nan)}
+        row |= {"test recalibrated": r["recalibrated"]["test"], "light": length(p["finetune"])}
+        row |= {f"{name} light": value for name, value in accuracies(r).items()}
+        row |= {"before": whole.get(key_of(p["search"]["baseline"]), math.nan)}
         rows.append(row | {"drop": row["before"] - row["test light"]})
-    return _table(rows, BUILT)[list(BUILT)]
+    return as_table(rows, BUILT)[list(BUILT)]
 
 
 def finished(finals: Sequence[Record], before: Sequence[Record] = ()) -> pd.DataFrame:
@@ -371,22 +206,28 @@ def finished(finals: Sequence[Record], before: Sequence[Record] = ()) -> pd.Data
     whole, rows = _tests(before), []
     for record in finals:
         p, r = record.params, record.result
-        row = {**_cut(p["search"], r), "m": p["first"], "rank": p["rank"], "place": r["place"], **_after(r)}
-        row |= {"light epochs": _epochs(p["light"]), "epochs": _epochs(p["finetune"])}
-        row["before"] = whole.get(_found(p["search"]["baseline"]).key, math.nan)
+        row = {**_cut(p["search"], r), "m": p["first"], "rank": p["rank"], "place": r["place"], **accuracies(r)}
+        row |= {"light": length(p["light"]), "full": length(p["finetune"])}
+        row["before"] = whole.get(key_of(p["search"]["baseline"]), math.nan)
         rows.append(row | {"drop": row["before"] - row["test"]})
-    return _table(rows, FINISHED)[list(FINISHED)]
+    return as_table(rows, FINISHED)[list(FINISHED)]
 
 
 def _tests(before: Sequence[Record]) -> dict[str, float]:
-    return {record.key: float(record.result["test"]["top1"]) for record in before}
+    """Test accuracy by the baseline's key: on the whole split or, where others say so, on the half of it that reports."""
+    own = {record.key: float(record.result["test"]["top1"]) for record in before if record.task == "baseline"}
+    halves = {key_of(r.params["baseline"]): float(r.result["test"]) for r in before if r.task == "unpruned"}
+    return own | halves
 
 
 def _cut(search: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
     """Where a candidate is from, and what it costs."""
     cost, like = result["cost"]["thop"], search.get("like")
-    row = {**_place(search["baseline"], search["seed"]), "search": search_of(search), "tau": search["tau"]}
+    row = {**place_of(search["baseline"], search["seed"]), "search": search_of(search), "tau": search["tau"]}
     row |= {"like": search_of(like) if like else "", "r": result["r"], "R": 100 * result["removed"]}
+    chance = _chance(_shape(search["baseline"]), search["tau"])
+    ends = [np.searchsorted(chance, result["removed"] + slack) for slack in (-1e-6, 1e-6)]
+    row |= {"R percentile": 100 * fmean(ends) / len(chance)}
     row |= {"FR": cost["fr"], "PR": cost["pr"]}
     for words, moment in (("", "after"), (" before", "before")):
         macs, params = cost[moment]
@@ -433,7 +274,7 @@ def selections(light: Sequence[Record], finals: Sequence[Record] = (), before: S
     """
     frame, full = built(light, before), finished(finals, before)
     groups: Any = frame.groupby(["network", "search"], sort=False)
-    return _table((_selection(key, frame, full) for key, _ in groups), SELECTIONS)
+    return as_table((_selection(key, frame, full) for key, _ in groups), SELECTIONS)
 
 
 def of_search(frame: pd.DataFrame, network: str, search: str) -> pd.DataFrame:
@@ -497,7 +338,7 @@ def best_of(light: Sequence[Record], finals: Sequence[Record] = ()) -> pd.DataFr
         ordered = own.sort_values("rank")
         for k in range(1, len(ordered) + 1):
             rows += _best(ordered.head(k), ("val", "test"), {"stage": "full", "m": key[-1], "k": k})
-    return _table(rows, BEST_OF)
+    return as_table(rows, BEST_OF)
 
 
 def _best(rows: pd.DataFrame, columns: tuple[str, str], what: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -515,11 +356,11 @@ def ratios(searches: Sequence[Record]) -> pd.DataFrame:
     """
     rows = []
     for record in searches:
-        place = {**_place(record.params["baseline"], record.params["seed"]), "search": search_of(record.params)}
+        place = {**place_of(record.params["baseline"], record.params["seed"]), "search": search_of(record.params)}
         for i, found in enumerate(record.result["best"]):
             one = {**place, "place": i, "score": found.get("score", math.nan)}
             rows += [{**one, "entry": entry, "ratio": q / 10} for entry, q in enumerate(found["r"])]
-    return _table(rows, RATIOS)[list(RATIOS)]
+    return as_table(rows, RATIOS)[list(RATIOS)]
 
 
 # What the paper prints
@@ -533,10 +374,10 @@ def costs(chances: Sequence[Record]) -> pd.DataFrame:
     that meet tau, counted by multiply-accumulates; "FR percentile" is the share of them, in percent, whose FR is below the
     paper's. It is NaN, and what the paper prints is "—", for a network or tau that is not the paper's.
     """
-    return pd.DataFrame([_chance(record) for record in chances])
+    return pd.DataFrame([_costs(record) for record in chances])
 
 
-def _chance(record: Record) -> dict[str, Any]:
+def _costs(record: Record) -> dict[str, Any]:
     p, r = record.params, record.result
     macs, params = (count / 1e6 for count in r["cost"]["thop"])
     arch = p["arch"]
@@ -633,6 +474,7 @@ def table(
 
 def _unpruned(arch: str, own: pd.DataFrame, chances: Sequence[Record], before: Sequence[Record]) -> Measured:
     """The network before pruning: its counts from candidates or from `chances`, its accuracy from `before`."""
+    before = [record for record in before if record.task == "baseline"]
     tops = [record.result["test"]["top1"] for record in before if _is_whole(record.params, arch)]
     counted = [(r.params, r.result["cost"]["thop"]) for r in chances if _is_whole(r.params, arch)]
     counted += [(r.params, r.result["cost"]["thop"]) for r in before if _is_whole(r.params, arch)]

@@ -42,17 +42,25 @@ class Facts(NamedTuple):
 
 @dataclass(frozen=True)
 class Training:
-    """One way to train: all that its work and its speed hang on. `options` is JSON, `settings` are pairs of SPEED."""
+    """One way to train: all that its work and its speed hang on. `options` is JSON, `settings` are pairs of SPEED.
+
+    `images` are those of an epoch; None for all that there are, as `each` has them.
+    """
 
     arch: str
     options: str
     dataset: str
     size: int | None
     settings: tuple[tuple[str, Any], ...]
+    images: int | None = None
 
     @cached_property
     def facts(self) -> Facts:
         return facts(self.dataset, self.size)
+
+    @property
+    def each(self) -> int:
+        return self.images or self.facts.train
 
     def build(self) -> torch.nn.Module:
         known = self.facts
@@ -114,7 +122,7 @@ def estimate(trials: Iterable[Trial], store: Store | None = None) -> Estimate:
     everything, missing = to_run(wanted, store, force=True), to_run(wanted, store)
     recorded = [trial for trial in everything if store.state(trial) == "done"]
     sizes = [Counter(trial.task for trial in group) for group in (everything, recorded, missing)]
-    whole = {way: Work(*length, way.facts.train, _forward(way)) for way, length in _lengths(everything).items()}
+    whole = {way: Work(*length, way.each, _forward(way)) for way, length in _lengths(everything).items()}
     left = _lengths(missing)
     return Estimate(
         tasks={name: Tally(*(size[name] for size in sizes)) for name in sizes[0]},
@@ -228,7 +236,8 @@ def _way(network: Any, where: Any, fit: Any) -> Training:
     settings = [(name, getattr(fit, name)) for name in SPEED if hasattr(fit, name)]
     if hasattr(fit, "pad"):
         settings.append(("augmentation", data.Augmentation(fit.pad, rotate=fit.rotate)))
-    return Training(network.arch, json.dumps(network.options, sort_keys=True), where.dataset, where.size, tuple(settings))
+    options, images = json.dumps(network.options, sort_keys=True), getattr(fit, "images", None)
+    return Training(network.arch, options, where.dataset, where.size, tuple(settings), images)
 
 
 def _lengths(trials: Iterable[Trial]) -> dict[Training, tuple[int, int]]:

@@ -38,7 +38,14 @@ class Fit(Parameters):
     augment: bool = True
     pad: int = Field(4, ge=0, description="pixels of padding for random crops")
     rotate: float = Field(0.0, ge=0, le=180, description="degrees of random rotation, either way")
+    images: int | None = Field(None, ge=2, description="training images, drawn once, by the seed; default: all")
     seed: int = Seed
+
+    @property
+    def length(self) -> str:
+        """In words: "2 epochs of 5,000 images"."""
+        images = f" of {self.images:,} images" if self.images else ""
+        return f"{self.epochs} epoch{'s' * (self.epochs != 1)}{images}"
 
 
 class Baseline(Parameters):
@@ -348,6 +355,9 @@ def fit(
 ) -> list[dict[str, float]]:
     """Train; per epoch the loss and accuracies, with the test split's where `on_test` (for reporting, not for choosing)."""
     mean, std = normal
+    seen = dataset.train
+    if p.images is not None:
+        seen = data.Split(*data.draw_labelled(seen, min(p.images, len(seen)), p.seed))
     history: list[dict[str, float]] = []
 
     def note(epoch: int, epochs: int, metrics: dict[str, float]) -> None:
@@ -358,7 +368,7 @@ def fit(
         history.append({name: round(value, 6) for name, value in facts.items()})
 
     training.fit(
-        model, dataset.train, dataset.val, mean=mean, std=std, epochs=p.epochs, lr=p.lr, batch_size=p.batch_size,
+        model, seen, dataset.val, mean=mean, std=std, epochs=p.epochs, lr=p.lr, batch_size=p.batch_size,
         schedule=p.schedule, step_every=p.step_every, optimizer=p.optimizer, momentum=p.momentum,
         weight_decay=p.weight_decay,
         trainable=p.trainable, seed=p.seed, augment=p.augment,

@@ -2,11 +2,12 @@
 
 from prunebook.methods.sacp.encoder import Encoder
 from prunebook.methods.sacp.graph import ArchitectureGraph, Node, Part
-from prunebook.methods.sacp.search import Found, Scorer, plan, plan_of, search
+from prunebook.methods.sacp.search import Found, Scorer, likeness, plan, plan_of, search
 from prunebook.methods.sacp.space import Space, random_masks, ranked_masks, rankings
-from prunebook.methods.sacp.training import Epoch, Regressed, Trained, regress, train
+from prunebook.methods.sacp.training import Apart, Epoch, Regressed, Trained, apart, regress, train
 
 __all__ = [
+    "Apart",
     "ArchitectureGraph",
     "Encoder",
     "Epoch",
@@ -17,6 +18,8 @@ __all__ = [
     "Scorer",
     "Space",
     "Trained",
+    "apart",
+    "likeness",
     "plan",
     "plan_of",
     "random_masks",

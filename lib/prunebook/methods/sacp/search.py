@@ -62,9 +62,6 @@ class Scorer:
         self.method = "encoder" if sums is None else "tables"
         if sums is not None:
             self._make_tables(sums)
-        else:
-            with torch.no_grad():
-                self._original = encoder.embed([table[:1] for table in self.masks])
 
     @torch.no_grad()
     def __call__(self, r: Tensor) -> Tensor:
@@ -86,10 +83,9 @@ class Scorer:
         return sha.hexdigest()[:16]
 
     def _by_encoder(self, r: Tensor) -> Tensor:
-        embedded = self.encoder.embed(training.select(self.masks, r))
         if self.head is not None:
-            return self.head(embedded)[:, 0]
-        return F.cosine_similarity(embedded, self._original, dim=1)
+            return self.head(self.encoder.embed(training.select(self.masks, r)))[:, 0]
+        return likeness(self.encoder, self.masks, r)
 
     def _by_tables(self, r: Tensor) -> Tensor:
         ratios = F.pad(r.int(), (1, 0))  # column 0: for tables of fewer entries
@@ -121,6 +117,17 @@ class Scorer:
         most = max(map(len, sums))
         padded = [[0] * (most - len(entries)) + [entry + 1 for entry in entries] for entries in sums]
         self._columns = torch.tensor(padded).T.contiguous()  # (most, tables)
+
+
+@torch.no_grad()
+def likeness(encoder: Encoder, masks: Sequence[Tensor], r: Tensor) -> Tensor:
+    """Eq. 10 by the encoder itself, (B,): the cosine of each candidate's embedding with the unpruned network's.
+
+    `masks`: of `space.ranked_masks`; `r`: candidates (B, L).
+    """
+    whole = torch.zeros(1, len(masks), dtype=r.dtype)
+    embedded = encoder.embed(training.select(masks, torch.cat([whole, r])))
+    return F.cosine_similarity(embedded[1:], embedded[:1], dim=1)
 
 
 class Found(NamedTuple):

@@ -120,6 +120,43 @@ def train(
     return Trained(learner.eval(), history)
 
 
+class Apart(NamedTuple):
+    """`share` of triads whose positive is nearer to the anchor than the negative, ties counting half; and mean cosines."""
+
+    share: float
+    positive: float
+    negative: float
+
+
+@torch.no_grad()
+def apart(
+    encoder: Encoder,
+    graph: ArchitectureGraph,
+    space: Space,
+    rankings: Sequence[Tensor],
+    triads: int = 1000,
+    anchor: str = "first",
+    seed: int = 0,
+) -> Apart:
+    """How an encoder tells positives from negatives, made as in `train`, of configurations drawn by another seed.
+
+    A gap of the mean cosines does not say that: an encoder with random weights has one too, and two clouds that overlap
+    have means that differ. Chance has a `share` of a half; but one encoder's triads are not independent of each other, as
+    all positives are the beginnings of the same lists. So set it beside those of encoders that have not learnt.
+    """
+    choose("anchor", anchor, ANCHORS)
+    require(isinstance(triads, int) and triads >= 1, "triads", triads, "a whole number of at least 1")
+    drawn = space.sample(triads, seed=seed)
+    firsts = ranked_masks(space, [torch.arange(width) for width in graph.widths])
+    anchors = select(firsts, drawn) if anchor == "first" else [table[:1] for table in firsts]
+    positives = select(ranked_masks(space, rankings), drawn)
+    negatives = random_masks(space, drawn, torch.Generator().manual_seed(seed))
+    first = encoder.embed(anchors)
+    near, far = (F.cosine_similarity(first, encoder.embed(masks), dim=1) for masks in (positives, negatives))
+    share = (near > far).double().mean() + (near == far).double().mean() / 2
+    return Apart(float(share), float(near.mean()), float(far.mean()))
+
+
 def contrast(anchor: Tensor, positive: Tensor, negative: Tensor, temperature: float) -> Tensor:
     """InfoNCE: each anchor is to find its own positive among all positives and negatives of the batch, by cosine.
 
