@@ -16,7 +16,7 @@ from prunebook.report import mrp_evidence as by
 from prunebook.report import tables
 from prunebook.report.kcore_claims import Claim, Network, Said, judged
 from prunebook.report.mrp_evidence import Frames, Records
-from prunebook.report.mrp_tables import SAME_FR
+from prunebook.report.mrp_tables import FEW, SAME_FR
 from prunebook.studies.mrp import PAPER, READINGS, RULES, STEPS
 from prunebook.trials import Record
 
@@ -27,7 +27,8 @@ CLAIM_VERDICTS = {
     "not shown here": "not all four tests come out as predicted, but none that could refute the claim says the opposite",
     "not owed to communities": "filters that have company differ from those that are alone, whichever community they are in",
     "no difference found": "the interval of the difference includes 0; the wider it is, the larger a difference it may hide",
-    "undecided": "the interval includes the rule's limit, or there are fewer than three layers or repetitions",
+    "undecided": "the interval includes the rule's limit, or there are fewer than three repetitions or, for the four tests, "
+    f"{FEW} layers",
     "unequal cost": f"the two sides differ by more than {SAME_FR:g} point of the MACs removed in the mean, so that a "
     "difference in accuracy would be one of cost as well",
     "mixed": "different verdicts for different cases, which are named or, if many, counted",

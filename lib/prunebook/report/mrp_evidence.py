@@ -219,10 +219,11 @@ def gains(f: Frames) -> list[Case]:
 
 
 def gains_as_much(f: Frames) -> list[Case]:
-    """The same: whether it is the printed number, but for `SAME_GAIN` points."""
+    """The same, where as many MACs were removed: whether it is the printed number, but for `SAME_GAIN` points."""
     return [
         _gain(name, rows, gain, alike(Values(points - PAPER_GAIN for points in gain), SAME_GAIN))
         for name, rows, gain in _gained(f)
+        if abs(rows["FR macs"].mean() - PAPER_FR) <= SAME_FR
     ]
 
 

@@ -336,7 +336,7 @@ def leads(table: pd.DataFrame) -> Figure:
     choices, moments = list(dict.fromkeys(rows.choice)), [m for m in WORDS if (rows.after == m).any()]
     columns = min(3, len(cases))
     lines = -(-len(cases) // columns)
-    size = (1.5 + 2.9 * columns, (0.42 * len(choices) + 1.0) * lines + 0.5)
+    size = (max(6.0, 1.5 + 2.9 * columns), (0.42 * len(choices) + 1.0) * lines + 0.5)
     fig, grid = plt.subplots(lines, columns, figsize=size, squeeze=False, sharey=True)
     for ax, ((name, target), own) in zip(grid.flat, cases, strict=False):
         for i, choice in enumerate(choices):

@@ -39,16 +39,17 @@ OTHERS = {"likeness": "between", "removal": "across", "replaced": "outside", "sw
 OWN = {"likeness": "within", "removal": "within", "replaced": "inside", "swaps": "within"}
 PAPER_FR = 50.3  # percent of the MACs that the abstract removes
 SAME_FR = 1.0  # points of the MACs removed that two networks may differ by for their accuracies to be compared
+FEW = 8  # layers: a bootstrap over fewer has intervals that are too narrow
 SEEN = ("maps", "phash")  # measures of what a filter shows; (a) has to hold by these and by the one that made the graph
 
 ROLE_VERDICTS = {
     "as predicted": "the intervals of two differences lie on the predicted side of 0: inside a community minus with others "
     "that have company, and inside minus across, less the same in rewired graphs",
-    "owed to company": "only the latter does: filters that have company differ from those that are alone, whichever "
-    "community they are in",
-    "the opposite": "the difference to rewired graphs lies on the other side of 0",
+    "the opposite": "both lie on the other side",
+    "owed to company": "only the latter lies on a side of 0: filters that have company differ from those that are alone, "
+    "whichever community they are in",
     "not beyond chance": "the interval of the difference to rewired graphs includes 0",
-    "undecided": "too few layers have what the test takes",
+    "undecided": f"fewer than {FEW} layers have what the test takes: a bootstrap of so few is too narrow",
 }
 
 
@@ -94,14 +95,14 @@ def named(record: Record) -> str:
     return network(record.params["baseline"]["dataset"], record.params["baseline"]["arch"])
 
 
-def found(records: Sequence[Record]) -> pd.DataFrame:
-    """What communities there are, of "roles" records: a row for each network and number of filters, means over layers.
+def found(studies: Sequence[Tested]) -> pd.DataFrame:
+    """What communities there are: a row for each network and number of filters, means over layers.
 
     "alone, %" are filters without an edge or company; "rewired" is the modularity of rewired graphs, "moved, %" how many
     of their edges are elsewhere; "stability" the adjusted Rand index of the communities of two halves of the images.
     """
     rows = []
-    for one in tested(records):
+    for one in studies:
         for wide in sorted({layer["filters"] for layer in one.layers}):
             layers = [layer for layer in one.layers if layer["filters"] == wide]
             alone = [100 * layer["communities"].count(1) / wide for layer in layers]
@@ -149,7 +150,7 @@ def _first(value: Any) -> float:
     return float(value[0] if isinstance(value, list) else value)
 
 
-def roles(records: Sequence[Record]) -> pd.DataFrame:
+def roles(studies: Sequence[Tested]) -> pd.DataFrame:
     """What each test of the Role-Information study finds over the layers of a network.
 
     One row for each network, test, and what was measured: a likeness, the loss in nats, or top-1 in points. "inside" and
@@ -160,7 +161,7 @@ def roles(records: Sequence[Record]) -> pd.DataFrame:
     `ROLE_VERDICTS`.
     """
     return pd.DataFrame([
-        {"network": one.name, **_role(one, test, outcome)} for one in tested(records) for test, outcome in _measured(one)
+        {"network": one.name, **_role(one, test, outcome)} for one in studies for test, outcome in _measured(one)
     ])  # fmt: skip
 
 
@@ -203,20 +204,20 @@ def ranged(effect: Effect) -> str:
 def judge_role(beyond: Effect, linked: Effect) -> str:
     """One of `ROLE_VERDICTS`: from the difference to rewired graphs, and that to filters that are not alone.
 
-    1. Too few layers for either: "undecided".
-    2. The interval of the first includes 0: "not beyond chance"; it lies on the other side: "the opposite".
-    3. The interval of the second is on the predicted side too: "as predicted". Else "owed to company".
+    1. Fewer than `FEW` layers for either: "undecided".
+    2. The interval of the first includes 0: "not beyond chance".
+    3. Both lie on the predicted side: "as predicted"; both on the other: "the opposite". Else "owed to company".
 
     The first cannot be passed by what holds of any filters with these numbers of edges; the second not by what sets filters
     without edges apart.
     """
-    if math.isnan(beyond.mean) or math.isnan(linked.mean):
+    if min(beyond.n, linked.n) < FEW:
         return "undecided"
     if beyond.holds is None:
         return "not beyond chance"
-    if not beyond.holds:
-        return "the opposite"
-    return "as predicted" if linked.holds else "owed to company"
+    if beyond.holds != linked.holds:
+        return "owed to company"
+    return "as predicted" if beyond.holds else "the opposite"
 
 
 def decisive(one: Tested, test: str) -> list[tuple[str, str]]:
@@ -252,9 +253,20 @@ def hypothesis(one: Tested) -> str:
     return "undecided" if set(found.values()) <= {"as predicted", "undecided"} else "is not shown"
 
 
-def sentences(records: Sequence[Record]) -> list[str]:
+def at_equal_norms(studies: Sequence[Tested]) -> list[str]:
+    """For each network one sentence on removal inside minus across, were both sides to lose filters of the same size."""
+    found = [(one.name, one.effect("removal", "loss", "equal norms")) for one in studies]
+    return [
+        f"{name}: at the same loss of L1 norm and activity, removal inside costs {ranged(effect)} nats more than across, by "
+        f"a regression over {effect.n} layers."
+        for name, effect in found
+        if not math.isnan(effect.mean)
+    ]
+
+
+def sentences(studies: Sequence[Tested]) -> list[str]:
     """For each network one sentence that says whether the hypothesis holds there, and by what."""
-    return [_sentence(one) for one in tested(records)]
+    return [_sentence(one) for one in studies]
 
 
 def _sentence(one: Tested) -> str:
@@ -545,14 +557,15 @@ def _judged(printed: Any, place: tuple[str, str], values: Mapping[str, Values]) 
 def judge(metric: str, printed: str, values: Mapping[str, Values]) -> str:
     """Where a number of the abstract lies with respect to ours: the first of these rules that applies.
 
-    1. MACs: "asked for" if ours are within `SAME_FR` of them, else "other target"; the latter for parameters as well.
-    2. Parameters: "as printed" if our mean rounds to them; "close" if within `SAME_FR`; else "ours is higher" or "lower".
+    1. Another share of MACs than the abstract's, by more than `SAME_FR`: "other target", whatever the number.
+    2. MACs: "asked for". Parameters: "as printed" if our mean rounds to them; "close" if within `SAME_FR`; else "ours is
+       higher" or "ours is lower".
     3. Accuracy: "not fine-tuned" without, "no spread" for fewer than three repetitions; "within our interval", with
        "(wide)" if half of it is above `CLOSE`; "close" if within that; else "ours is higher" or "lower".
     """
     ours, fr = values[metric], values["fr"]
     on_target = abs(fmean(fr) - PAPER_FR) <= SAME_FR
-    if metric == "fr" or (metric == "pr" and not on_target):
+    if metric == "fr" or not on_target:
         return "asked for" if on_target else "other target"
     if not ours:
         return "not fine-tuned"
