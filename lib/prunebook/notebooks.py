@@ -38,6 +38,7 @@ class Description(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     about: str = Field(min_length=1)
+    draft: bool = False  # it can be run, but has no page in the book yet
     defaults: dict[str, Any] = {}
     runs: dict[str, Run] = Field(min_length=1)
 
@@ -125,9 +126,8 @@ def has_page(notebook: Notebook, run: str) -> bool:
 
 def pages() -> list[tuple[Notebook, str]]:
     """The runs that have a page in the book: "quick", and those that are published; the page on the records last."""
-    found = [
-        (notebook, run) for notebook in map(get, names()) for run in notebook.description.runs if has_page(notebook, run)
-    ]
+    ready = [notebook for notebook in map(get, names()) if not notebook.description.draft]
+    found = [(notebook, run) for notebook in ready for run in notebook.description.runs if has_page(notebook, run)]
     return sorted(found, key=lambda item: item[0].name == "status")
 
 
