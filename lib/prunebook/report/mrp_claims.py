@@ -116,7 +116,8 @@ CLAIMS = [Claim(*claim) for claim in (
     ("RMCD", "There are communities to be detected. (We add this one.)", "modularity beside that of rewired graphs", METHOD,
      by.has_communities),
     ("RMCD", "It obtains the level of redundancy for each layer: more than how wide the layer is. (We add the latter.)",
-     f"rank correlation of the two; holds if surely below {by.OWN:g}", METHOD, by.more_than_width),
+     "pairs of layers of different width in which the wider one is the more redundant; holds if surely below "
+     f"{100 * by.OWN:g} %", METHOD, by.more_than_width),
     ("RMCD", "What detects communities, and on which graph, does not matter. (The abstract names neither; we add this one.)",
      f"other graphs, algorithms and counts; holds if top-1 is within {by.SAME:g} point, by the interval", RESULT,
      by.one_method(*READINGS)),

@@ -16,14 +16,14 @@ from prunebook.report import mrp_tables as made
 from prunebook.report import tables
 from prunebook.report.dice_evidence import alike, side
 from prunebook.report.kcore_claims import Case, Network, signed
-from prunebook.report.mrp_tables import PAPER_FR, SAME_FR, Tested
-from prunebook.report.statistics import middle95, rank_matrices
+from prunebook.report.mrp_tables import FEW, PAPER_FR, SAME_FR, Tested
+from prunebook.report.statistics import middle95
 from prunebook.report.tables import Values, paired, repetitions
 from prunebook.studies.mrp import MRP
 from prunebook.trials import Record
 
 RESAMPLES = 2000
-OWN = 0.9  # a rank correlation beyond it says that one number is nearly the other
+OWN = 0.9  # share of pairs: if width alone decides more of them, a redundancy is nearly a width
 SAME = 1.0  # points of accuracy: two choices within it count as one
 PAPER_PR, PAPER_GAIN = 52.4, 1.04  # percent of the parameters, and points
 SAME_GAIN = 0.2  # points of accuracy that two gains may differ by
@@ -122,17 +122,26 @@ def has_communities(f: Frames) -> list[Case]:
 
 
 def more_than_width(f: Frames) -> list[Case]:
-    """Rank correlation of a layer's redundancy with its number of filters."""
+    """Of two layers of different width, how often the wider one is the more redundant; over layers."""
     cases = []
     for one, networks in zip(f.tested, f.on, strict=True):
-        columns = np.array([[row["redundancy"], row["filters"]] for row in one.layers])
-        if len(columns) >= 3 and len(set(columns[:, 1])) > 1:
-            value = float(rank_matrices(columns)[0, 0, 1])
-            low, high = middle95(rank_matrices(columns, RESAMPLES)[:, 0, 1])
+        level, wide = (np.array([row[name] for row in one.layers]) for name in ("redundancy", "filters"))
+        wider = wide[:, None] > wide
+        if len(level) >= FEW and wider.any():
+            ahead = (np.sign(level[:, None] - level) + 1) / 2
+            every = np.arange(len(level))
+            draws = np.random.default_rng(0).integers(len(level), size=(RESAMPLES, len(level)))
+            value, *resampled = (_share(ahead[np.ix_(some, some)], wider[np.ix_(some, some)]) for some in (every, *draws))
+            low, high = middle95(resampled)
             verdict = "holds here" if high < OWN else "does not hold here" if low > OWN else "undecided"
-            numbers = f"{value:+.2f} ({low:+.2f} to {high:+.2f}), {len(columns)} layers"
-            cases.append(Case(one.name, numbers, verdict, "Spearman's rho of redundancy and number of filters", networks))
+            numbers = f"{100 * value:.0f} % ({100 * low:.0f} to {100 * high:.0f}), {len(level)} layers"
+            unit = "pairs of layers of different width in which the wider one is the more redundant"
+            cases.append(Case(one.name, numbers, verdict, unit, networks))
     return cases
+
+
+def _share(ahead: np.ndarray, wider: np.ndarray) -> float:
+    return float(ahead[wider].mean()) if wider.any() else math.nan
 
 
 # Methods at equal MACs
