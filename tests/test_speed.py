@@ -63,6 +63,18 @@ def test_the_page_says_how_the_figures_were_made(project: Path) -> None:
         assert words in page
 
 
+def test_new_figures_make_the_page_anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    notebook = notebooks.get("speed")
+    monkeypatch.setenv("PRUNEBOOK_HOME", str(tmp_path))
+    (tmp_path / "benchmarks").mkdir()
+    seen = set()
+    for text in (None, "{}", "[]"):
+        if text:
+            (tmp_path / "benchmarks" / "results_kcore.json").write_text(text)
+        seen.add(notebooks.fingerprint(notebook, notebook.parameters("quick"), []))
+    assert len(seen) == 3
+
+
 def test_without_a_file_the_page_says_what_makes_it(project: Path) -> None:
     assert speed.read("kcore") is None
     assert "`python benchmarks/bench_kcore.py --write`" in speed.show("kcore").data
