@@ -1,7 +1,9 @@
 """What the figures of the MRP page show of small made-up records."""
 
+import json
 import math
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -12,6 +14,7 @@ import pytest
 import torch
 from matplotlib.colors import to_hex
 
+from prunebook import notebooks
 from prunebook.errors import BadValue
 from prunebook.report import mrp_figures as figures
 from prunebook.report import mrp_tables
@@ -237,3 +240,24 @@ def test_a_figure_of_no_records_is_refused(draw: Callable[[], Any]) -> None:
 def test_an_unknown_test_is_refused() -> None:
     with pytest.raises(BadValue, match="test is 'swap', but must be one of: likeness, removal, replaced, swaps"):
         figures.role(mrp_tables.tested([made.studied([made.layer()] * 3)]), "swap")
+
+
+# The page
+
+
+def headings(run: str, tmp_path: Path, **given: Any) -> list[str]:
+    notebook = notebooks.get("mrp")
+    cells = json.loads(notebooks._sections(notebook, notebook.parameters(run, given), tmp_path).read_text())["cells"]
+    return [line for cell in cells for line in "".join(cell["source"]).splitlines() if line.startswith("## ")]
+
+
+def test_a_page_has_only_the_sections_that_its_run_fills(tmp_path: Path) -> None:
+    everything = headings("smoke", tmp_path)
+    steps, equal = "## The decision, step by step", "## Methods at equal cost"
+    graphs, roles = "## Communities of a layer", "## The Role-Information hypothesis"
+    numbers = "## The abstract's numbers, with ours beside"
+    assert {steps, equal, graphs, roles, numbers, "## Other readings of the abstract"} < set(everything)
+    given = {"methods": ["mrp"], "trace": False, "graphs": [], "roles": [], "abstract": False, "variants": []}
+    alone = headings("smoke", tmp_path, **given)
+    assert not {steps, equal, graphs, roles, numbers, "## Other readings of the abstract"} & set(alone)
+    assert {"## The abstract's claims", "## What differs from the paper"} < set(alone)

@@ -100,7 +100,7 @@ STYLE = """<style>
 .mrp-replay .bars .now { border-color: #d55e00; }
 .mrp-replay .bars .now i { background: repeating-linear-gradient(45deg, #d55e00 0 3px, #f5b78f 3px 5px); }
 .mrp-replay .key { margin: 0.3rem 0; font-size: 0.85em; }
-.mrp-replay .controls { display: flex; flex-wrap: wrap; gap: 0.5rem; align-items: center; }
+.mrp-replay .controls { display: flex; flex-wrap: wrap; gap: 0.5rem; align-items: center; padding: 0 3px; }
 .mrp-replay .controls[hidden] { display: none; }
 .mrp-replay label { display: flex; flex: 1 1 16rem; gap: 0.6rem; align-items: center; }
 .mrp-replay input { flex: 1; min-width: 0; height: 2rem; accent-color: #0a78b5; }

@@ -29,7 +29,7 @@ from prunebook.trials.communities import Communities, Mrp
 from prunebook.trials.estimate import facts
 
 TESTS = {
-    "likeness": "(a) likeness on other images",
+    "likeness": "(a) likeness",
     "removal": "(b) removal",
     "replaced": "(b') replacement",
     "swaps": "(c) exchange",
@@ -98,8 +98,9 @@ def named(record: Record) -> str:
 def found(studies: Sequence[Tested]) -> pd.DataFrame:
     """What communities there are: a row for each network and number of filters, means over layers.
 
-    "alone, %" are filters without an edge or company; "rewired" is the modularity of rewired graphs, "moved, %" how many
-    of their edges are elsewhere; "stability" the adjusted Rand index of the communities of two halves of the images.
+    "alone, %" are filters that are a community of one. "minus rewired" is modularity less that of rewired graphs, over
+    layers that have any; "moved, %" how many edges are elsewhere in these. "stability" is the adjusted Rand index of the
+    communities of two halves of the images.
     """
     rows = []
     for one in studies:
@@ -107,10 +108,11 @@ def found(studies: Sequence[Tested]) -> pd.DataFrame:
             layers = [layer for layer in one.layers if layer["filters"] == wide]
             alone = [100 * layer["communities"].count(1) / wide for layer in layers]
             counts = [len(layer["communities"]) - layer["communities"].count(1) for layer in layers]
-            columns = {"redundancy": "redundancy", "modularity": "modularity", "rewired": "null_modularity"}
+            null = [(layer["modularity"], layer["null_modularity"]) for layer in layers]
             row: dict[str, Any] = {"network": one.name, "filters": wide, "layers": len(layers), "alone, %": fmean(alone)}
             row |= {"communities": fmean(counts), "largest": fmean(max(layer["communities"]) for layer in layers)}
-            row |= {title: _mean_of(layer[name] for layer in layers) for title, name in columns.items()}
+            row |= {name: fmean(layer[name] for layer in layers) for name in ("redundancy", "modularity")}
+            row["minus rewired"] = _mean_of(real - random for real, random in null if random is not None)
             row["moved, %"] = 100 * _mean_of(layer["nulls"]["moved"] for layer in layers)
             rows.append(row | {"stability": _mean_of(layer["stability"] for layer in layers)})
     return pd.DataFrame(rows)
@@ -157,7 +159,7 @@ def roles(studies: Sequence[Tested]) -> pd.DataFrame:
     "across" are means over layers, of the change where it is loss or top-1. Then differences with their 95 % interval, each
     inside minus something: minus "across", minus "with company" (across, among filters that are not alone), and "less
     rewired" (minus across, less the same in rewired graphs), with Cohen's "d" of the latter. "layers" is how many of them
-    have the last difference as predicted, of how many that have it. "predicted" is the sign; "verdict" one of
+    have the last difference as predicted, of how many that have it: above 0, or for the loss below. "verdict" is one of
     `ROLE_VERDICTS`.
     """
     return pd.DataFrame([
@@ -183,7 +185,7 @@ def _role(one: Tested, name: str, outcome: str) -> dict[str, Any]:
         "test": TESTS[test], "by": measure or {"loss": "loss, nats", "top1": "top-1, points"}[outcome],
         "inside": own, "across": other, "minus across": ranged(across), "minus with company": ranged(linked),
         "less rewired": ranged(beyond), "d": beyond.d, "layers": f"{beyond.agree} of {beyond.n}",
-        "predicted": "above 0" if beyond.predicted > 0 else "below 0", "verdict": judge_role(beyond, linked),
+        "verdict": judge_role(beyond, linked),
     }  # fmt: skip
 
 
@@ -194,11 +196,11 @@ def _mean(layers: Iterable[Mapping[str, Any]], test: str, measure: str, side: st
 
 
 def ranged(effect: Effect) -> str:
-    """Mean and interval: "+0.012 (+0.003 to +0.021)"; a dash where there are too few layers."""
+    """Mean and interval, which stays on one line: "+0.012 (+0.003 to +0.021)"; a dash where there are too few layers."""
     if math.isnan(effect.mean):
         return "—"
     digits = 2 if effect.outcome == "top1" else 3
-    return f"{effect.mean:+.{digits}f} ({effect.low:+.{digits}f} to {effect.high:+.{digits}f})"
+    return f"{effect.mean:+.{digits}f} ({effect.low:+.{digits}f}\u00a0to\u00a0{effect.high:+.{digits}f})"
 
 
 def judge_role(beyond: Effect, linked: Effect) -> str:
