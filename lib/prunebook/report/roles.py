@@ -18,6 +18,7 @@ from prunebook.report.statistics import middle95
 
 DRAWS = 10_000  # of as many layers, with replacement
 LEAST = 3  # layers that a mean, an interval and a standard deviation are given for
+LEAST_FITTED = 12  # layers that the three numbers of a regression are fitted to
 _UNKNOWN = (math.nan, math.nan, math.nan, math.nan)
 
 Row = Mapping[str, Any]
@@ -65,7 +66,7 @@ class Effect(NamedTuple):
 def effects(rows: Sequence[Row], seed: int = 0) -> list[Effect]:
     """Every effect that the rows of a "roles" record give, in the order of the tests.
 
-    Where fewer than `LEAST` layers have both sides, mean, interval and d are NaN.
+    Where fewer than `LEAST` layers have both sides, or `LEAST_FITTED` for a regression, mean, interval and d are NaN.
     """
     found = [
         _effect(f"likeness: {measure}", "likeness", against, _each(rows, _likeness(measure, against)), seed)
@@ -120,7 +121,7 @@ def _at_equal_norms(rows: Sequence[Row], seed: int) -> Effect:
 
     points = np.array([found for row in rows if (found := point(row)) is not None])
     n = len(points)
-    if n < 2 * LEAST:  # three numbers are fitted
+    if n < LEAST_FITTED:
         return Effect("removal", "loss", "equal norms", *_UNKNOWN, n, 0)
     generator = np.random.default_rng(seed)
     mean, residuals = _intercept(points)
