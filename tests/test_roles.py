@@ -274,6 +274,7 @@ def test_a_random_graph_that_cannot_be_is_counted_out() -> None:
     assert row["removal"]["within"] is None
     assert row["removal"]["across"] is not None
     assert set(row["replaced"].values()) == set(row["swaps"].values()) == {None}
+    assert row["removal"]["null_within"] is row["removal"]["null_across"] is row["swaps"]["null_between"] is None
 
 
 def test_a_study_covers_the_layers_that_mrp_prunes_and_repeats_itself() -> None:

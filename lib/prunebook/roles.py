@@ -447,12 +447,16 @@ def _tested(
         "nulls": {"made": len(made), "moved": _mean([_moved(layer.weights, graph) for graph, _ in made])},
         "likeness": {measure: _with_null(alike, layer.communities, random) for measure, alike in layer.alike.items()},
     }
-    for name in ("removal", "replaced", "swaps"):
-        sides = _means([one[name] for one in tested])
-        row[name] = sides | {f"null_{side}": value for side, value in _means([one[name] for one in tested_null]).items()}
+    for name, sides in _SIDES.items():
+        null = _means([one[name] for one in tested_null])
+        row[name] = _means([one[name] for one in tested]) | {f"null_{side}": null.get(side) for side in sides}
     for what in ("gone", "explained"):
         row[what] = _means([one[what] for one in tested])
     return row
+
+
+# What is done with random graphs too, by test.
+_SIDES = {"removal": ("within", "across"), "replaced": ("inside", "outside"), "swaps": ("within", "between")}
 
 
 def _sides(
