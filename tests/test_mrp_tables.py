@@ -30,23 +30,23 @@ def study(*rows: dict[str, Any], **given: Any) -> tables.Tested:
 
 
 def test_effects_are_differences_over_layers_with_the_sign_of_the_loss() -> None:
-    frame = tables.roles([study(*layers(removal=(0.1, 0.05, 0.02)))])
-    row = frame[(frame.test == "(b) removal") & (frame.by == "loss, nats")].iloc[0]
+    frame = tables.roles([study(*layers(removal=(0.1, 0.05, 0.02)))]).set_index("test")
+    row = frame.loc["(b) removal, loss"]
     assert row.network == "resnet20 on CIFAR-10"
-    assert (row.inside, row.across) == (pytest.approx(0.2), pytest.approx(0.307))
+    assert row["inside, across"] == "0.200, 0.307"
     assert row["minus across"].startswith("-0.107 (-0.1")
     assert row["minus with company"].startswith("-0.053 (")
     assert row["less rewired"].startswith("-0.086 (")
     assert (row.layers, row.verdict) == ("8 of 8", "as predicted")
+    assert frame.loc["(b) removal, top-1", "minus across"].startswith("+1.07 (")
 
 
 def test_every_test_has_its_rows_likeness_one_by_measure_the_others_by_loss_and_accuracy() -> None:
     frame = tables.roles([study(*layers())])
-    assert list(zip(frame.test, frame.by, strict=True)) == [
-        ("(a) likeness", "maps"), ("(a) likeness", "weights"),
-        ("(a) likeness", "phash"), ("(a) likeness", "dice"),
-        ("(b) removal", "loss, nats"), ("(b) removal", "top-1, points"), ("(b') replacement", "loss, nats"),
-        ("(b') replacement", "top-1, points"), ("(c) exchange", "loss, nats"), ("(c) exchange", "top-1, points"),
+    assert frame.test.tolist() == [
+        "(a) likeness, maps", "(a) likeness, weights", "(a) likeness, phash", "(a) likeness, dice", "(b) removal, loss",
+        "(b) removal, top-1", "(b') replacement, loss", "(b') replacement, top-1", "(c) exchange, loss",
+        "(c) exchange, top-1",
     ]  # fmt: skip
 
 
@@ -119,6 +119,11 @@ def test_the_sentence_names_the_network_the_verdict_and_every_test() -> None:
         "**resnet56 on CIFAR-10**, 8 layers: in our reading and by the rule above, the hypothesis is not shown (as "
         "predicted: (a) likeness, (b') replacement, (c) exchange; the opposite: (b) removal)."
     ]
+
+
+def test_a_study_with_another_graph_is_named_after_it() -> None:
+    (one,) = tables.tested([made.studied(layers(), measure="weights")])
+    assert one.name == "resnet20 on CIFAR-10, graph of weights"
 
 
 def test_several_studies_of_one_network_are_told_apart_by_their_seed() -> None:
@@ -230,6 +235,16 @@ def test_methods_are_compared_at_each_moment_paired_on_the_same_network() -> Non
     assert (tuple(l1.FR), tuple(l1.PR)) == ((50, 50, 50), (50, 50, 50))
     assert l1["separates?"] == "yes"
     assert frame["mrp minus it"].map(len).tolist() == [0, 3, 0, 3, 0, 3]
+
+
+def test_moments_stand_side_by_side_but_for_the_bare_cut() -> None:
+    records = [*made.repeated("mrp", [91, 92, 93]), *made.repeated("l1", [90, 90.9, 92], recalibrated=79.0)]
+    frame = tables.by_moment(tables.at_equal_macs(tables.comparisons(records)))
+    assert frame.choice.tolist() == ["mrp", "l1"]
+    assert frame["minus, recalibrated"].tolist() == [(), (1, 1, 1)]
+    assert frame["minus, fine-tuned"][1] == pytest.approx((1, 1.1, 1))
+    assert frame["Holm, fine-tuned"].tolist() == ["—", "yes"]
+    assert not [name for name in frame if "pruned" in name]
 
 
 def test_what_separates_alone_may_not_after_holm() -> None:

@@ -34,7 +34,7 @@ TESTS = {
     "replaced": "(b') replacement",
     "swaps": "(c) exchange",
 }  # of the Role-Information study, as the chapter letters them
-UNITS = {"likeness": "", "loss": "nats", "top1": "points"}
+UNITS = {"loss": "loss", "top1": "top-1"}
 OTHERS = {"likeness": "between", "removal": "across", "replaced": "outside", "swaps": "between"}  # than the own community
 OWN = {"likeness": "within", "removal": "within", "replaced": "inside", "swaps": "within"}
 PAPER_FR = 50.3  # percent of the MACs that the abstract removes
@@ -71,7 +71,7 @@ def tested(records: Sequence[Record]) -> list[Tested]:
     for record in records:
         p, layers = Trial(record.task, record.params).parameters, record.result["layers"]
         alike = [other for other in records if named(other) == named(record)]
-        parts = [named(record)] + [_graph(record)] * (len({_graph(other) for other in alike}) > 1)
+        parts = [named(record)] + [_graph(record)] * ({_graph(other) for other in alike} != {MRP})
         parts += [f"seed {p.seed}"] * (len({other.params["seed"] for other in alike}) > 1)
         found = {(one.test, one.outcome, one.against): one for one in effects(layers)}
         made.append(Tested(", ".join(parts), p.measure, layers, found))
@@ -155,11 +155,11 @@ def _first(value: Any) -> float:
 def roles(studies: Sequence[Tested]) -> pd.DataFrame:
     """What each test of the Role-Information study finds over the layers of a network.
 
-    One row for each network, test, and what was measured: a likeness, the loss in nats, or top-1 in points. "inside" and
-    "across" are means over layers, of the change where it is loss or top-1. Then differences with their 95 % interval, each
-    inside minus something: minus "across", minus "with company" (across, among filters that are not alone), and "less
-    rewired" (minus across, less the same in rewired graphs), with Cohen's "d" of the latter. "layers" is how many of them
-    have the last difference as predicted, of how many that have it: above 0, or for the loss below. "verdict" is one of
+    One row for each network, test, and what was measured: a likeness, the loss in nats, or top-1 in points. "inside, across"
+    are means over layers, of the change where it is loss or top-1. Then differences with their 95 % interval, each inside
+    minus something: minus "across", minus "with company" (across, among filters that are not alone), and "less rewired"
+    (minus across, less the same in rewired graphs), with Cohen's "d" of the latter. "layers" is how many of them have the
+    last difference as predicted, of how many that have it: above 0, or for the loss below. "verdict" is one of
     `ROLE_VERDICTS`.
     """
     return pd.DataFrame([
@@ -181,12 +181,16 @@ def _role(one: Tested, name: str, outcome: str) -> dict[str, Any]:
     test, _, measure = name.partition(": ")
     own, other = (_mean(one.layers, test, measure, side[test], outcome) for side in (OWN, OTHERS))
     across, linked, beyond = (one.effect(name, outcome, against) for against in (OTHERS[test], "linked", "null"))
+    digits = _digits(outcome)
     return {
-        "test": TESTS[test], "by": measure or {"loss": "loss, nats", "top1": "top-1, points"}[outcome],
-        "inside": own, "across": other, "minus across": ranged(across), "minus with company": ranged(linked),
-        "less rewired": ranged(beyond), "d": beyond.d, "layers": f"{beyond.agree} of {beyond.n}",
-        "verdict": judge_role(beyond, linked),
+        "test": f"{TESTS[test]}, {measure or UNITS[outcome]}", "inside, across": f"{own:.{digits}f}, {other:.{digits}f}",
+        "minus across": ranged(across), "minus with company": ranged(linked), "less rewired": ranged(beyond),
+        "d": beyond.d, "layers": f"{beyond.agree} of {beyond.n}", "verdict": judge_role(beyond, linked),
     }  # fmt: skip
+
+
+def _digits(outcome: str) -> int:
+    return 2 if outcome == "top1" else 3
 
 
 def _mean(layers: Iterable[Mapping[str, Any]], test: str, measure: str, side: str, outcome: str) -> float:
@@ -199,7 +203,7 @@ def ranged(effect: Effect) -> str:
     """Mean and interval, which stays on one line: "+0.012 (+0.003 to +0.021)"; a dash where there are too few layers."""
     if math.isnan(effect.mean):
         return "—"
-    digits = 2 if effect.outcome == "top1" else 3
+    digits = _digits(effect.outcome)
     return f"{effect.mean:+.{digits}f} ({effect.low:+.{digits}f}\u00a0to\u00a0{effect.high:+.{digits}f})"
 
 
@@ -399,6 +403,24 @@ def at_equal_macs(frame: pd.DataFrame) -> pd.DataFrame:
         {"network": net, "target": target, "after": moment, **row}
         for (net, target), rows in groups for moment in moments(rows) for row in _beside_mrp(rows, moment)
     ])  # fmt: skip
+
+
+def by_moment(table: pd.DataFrame) -> pd.DataFrame:
+    """`at_equal_macs` with the moments side by side: a row for each network, target and choice.
+
+    For each moment but that of the bare cut: its top-1, "minus" (MRP minus the choice), and "Holm": whether that separates
+    after Holm's correction.
+    """
+    rows = []
+    groups: Any = table[table.after != MOMENTS[0]].groupby(["network", "target", "choice"], sort=False)
+    for (net, target, name), found in groups:
+        row: dict[str, Any] = {"network": net, "target": target, "choice": name}
+        row |= {column: found[column].iloc[0] for column in ("n", "FR", "PR")}
+        for one in found.to_dict("records"):
+            row |= {one["after"]: one["top-1"], f"minus, {one['after']}": one["mrp minus it"]}
+            row[f"Holm, {one['after']}"] = one["after Holm"]
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def moments(rows: pd.DataFrame) -> list[str]:
