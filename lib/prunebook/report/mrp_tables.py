@@ -155,12 +155,11 @@ def _first(value: Any) -> float:
 def roles(studies: Sequence[Tested]) -> pd.DataFrame:
     """What each test of the Role-Information study finds over the layers of a network.
 
-    One row for each network, test, and what was measured: a likeness, the loss in nats, or top-1 in points. "inside, across"
-    are means over layers, of the change where it is loss or top-1. Then differences with their 95 % interval, each inside
+    One row for each network, test, and what was measured: a likeness, the loss in nats, or top-1 in points. "verdict" is one
+    of `ROLE_VERDICTS`. "inside, across" are means over layers, of the change where it is loss or top-1. Then differences with their 95 % interval, each inside
     minus something: minus "across", minus "with company" (across, among filters that are not alone), and "less rewired"
     (minus across, less the same in rewired graphs), with Cohen's "d" of the latter. "layers" is how many of them have the
-    last difference as predicted, of how many that have it: above 0, or for the loss below. "verdict" is one of
-    `ROLE_VERDICTS`.
+    last difference as predicted, of how many that have it: above 0, or for the loss below.
     """
     return pd.DataFrame([
         {"network": one.name, **_role(one, test, outcome)} for one in studies for test, outcome in _measured(one)
@@ -183,9 +182,10 @@ def _role(one: Tested, name: str, outcome: str) -> dict[str, Any]:
     across, linked, beyond = (one.effect(name, outcome, against) for against in (OTHERS[test], "linked", "null"))
     digits = _digits(outcome)
     return {
-        "test": f"{TESTS[test]}, {measure or UNITS[outcome]}", "inside, across": f"{own:.{digits}f}, {other:.{digits}f}",
-        "minus across": ranged(across), "minus with company": ranged(linked), "less rewired": ranged(beyond),
-        "d": beyond.d, "layers": f"{beyond.agree} of {beyond.n}", "verdict": judge_role(beyond, linked),
+        "test": f"{TESTS[test]}, {measure or UNITS[outcome]}", "verdict": judge_role(beyond, linked),
+        "inside, across": f"{own:.{digits}f}, {other:.{digits}f}", "minus across": ranged(across),
+        "minus with company": ranged(linked), "less rewired": ranged(beyond), "d": beyond.d,
+        "layers": f"{beyond.agree} of {beyond.n}",
     }  # fmt: skip
 
 
