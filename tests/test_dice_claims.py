@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 from dice_records import baseline, compared, network, profiled, read, repeated, stopped, sweep, timed, transferred
@@ -7,7 +9,8 @@ from prunebook.report import dice_claims, dice_evidence, kcore_tables
 from prunebook.report.kcore_claims import Network, Said, judged
 from prunebook.report.tables import Values
 from prunebook.studies import dice as study
-from prunebook.trials import Record
+from prunebook.trials import Record, Trial
+from prunebook.trials.engine import MixedNetworks
 
 HERE = "guessed network: "  # of our small network, on a dataset and with a schedule of the thesis
 
@@ -30,6 +33,39 @@ def alone(**given: object) -> dict[str, object]:
 
 
 # The whole
+
+
+def test_parts_that_a_run_lacks_come_from_the_first_other_run_that_has_them() -> None:
+    own, other = repeated("dice", [98.0] * 3), repeated("dice", [90.0] * 3)
+    ablations, last = two([97.0] * 3, [96.0] * 3), two([1.0] * 3, [2.0] * 3)
+    given, taken = dice_claims.together(
+        {"baselines": [baseline(0)], "equal_macs": own},
+        {
+            "curves": {"baselines": [baseline(0), baseline(2)], "equal_macs": other, "variants": []},
+            "ablations": {"baselines": [baseline(2)], "variants": ablations, "stops": [stopped([99.0, 98.0], 1.0, 98.0)]},
+            "last": {"variants": last},
+        },
+    )
+    assert given["equal_macs"] == own
+    assert given["variants"] == ablations
+    assert given["transfers"] == []
+    assert {record.params["fit"]["seed"] for record in given["baselines"]} == {0, 2}
+    assert len(given["baselines"]) == 2
+    assert taken == ["ablations: stops, variants"]
+    assert not dice_claims.claims(**given).empty
+    assert dice_claims.together({"equal_macs": own}, {})[1] == []
+
+
+def test_records_of_two_copies_of_one_network_are_not_taken_together() -> None:
+    def of_copy(digest: str, method: str) -> list[Record]:
+        (record,) = repeated(method, [98.0])
+        key = Trial("baseline", record.params["baseline"]).key
+        return [replace(record, provenance={**record.provenance, "networks": {key: digest}})]
+
+    runs = {"equal_macs": of_copy("a", "dice")}
+    dice_claims.together(runs, {"curves": {"variants": of_copy("a", "l1")}})
+    with pytest.raises(MixedNetworks, match="2 different copies"):
+        dice_claims.together(runs, {"curves": {"variants": of_copy("b", "l1")}})
 
 
 def test_without_records_nothing_can_be_said_but_that_the_thesis_contradicts_itself():
@@ -241,6 +277,9 @@ def test_minutes_are_compared_by_epoch():
     assert (row.verdict, "beside 0.80, and 0.57 of the MACs" in row.here) == ("other machine: agrees", True)
     slow = repeated("dice", [98.0] * 3, seconds=260.0)
     assert verdict("60 minutes", baselines=before, equal_macs=slow) == "other machine: disagrees"
+    hardware = {"processor": "another", "threads": 1}
+    elsewhere = [replace(one, provenance={**one.provenance, "hardware": hardware}) for one in before]
+    assert verdict("60 minutes", baselines=elsewhere, equal_macs=records) == "cannot be tested with this run's records"
 
 
 # Recalibration

@@ -211,6 +211,15 @@ def test_methods_stand_beside_the_thesis_and_as_what_dice_is_ahead_of_them() -> 
     assert list(gaps.get_xdata()) == [1, 2, 0]
 
 
+def test_the_thesis_is_not_beside_networks_that_are_not_fine_tuned() -> None:
+    cut = pd.DataFrame(compared("l1", [95.0]) + compared("dice", [96.0])).assign(**{"top1 fine-tuned": math.nan})
+    tuned = pd.DataFrame(compared("l1", [95.0]) + compared("dice", [96.0]))
+    for frame, keys in ((cut, ["ours before the cut"]), (tuned, ["ours before the cut", "the thesis, Table 3"])):
+        fig = figures.beside_thesis(frame, 3, tables.reported("dice"))
+        assert texts(fig.legends[0].get_texts()) == keys
+        assert len(hollow(fig.axes[0])) == (2 if len(keys) == 2 else 0)
+
+
 def test_a_dice_that_prunes_linear_layers_has_a_row_of_its_own_that_the_thesis_has_not() -> None:
     rows = compared("dice", [96.0] * 3, speed=1.55) + compared("dice", [95.0] * 3, layers="all", speed=1.72)
     frame = pd.DataFrame(rows + compared("random", [95.0] * 3, layers="all", speed=1.72))

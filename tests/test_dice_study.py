@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from prunebook import notebooks
 from prunebook.errors import BadValue
 from prunebook.studies import dice as study
 from prunebook.studies.dice import Parameters
@@ -59,6 +60,26 @@ def test_repetitions_count_up_from_the_first_seed_and_the_last_is_timed() -> Non
     assert p.repeated.endswith(": 2 (2 to 3)")
     with pytest.raises(BadValue, match="first_seed is -1"):
         Parameters.check(FULL | {"first_seed": -1})
+
+
+def test_a_dataset_may_have_other_repetitions_than_the_rest() -> None:
+    p = Parameters.check(FULL | {"first_seed": 2, "seeds_of": {"mnist": 1}, "speed": True})
+    assert [(case.dataset, case.seed) for case in study.cases(p)] == [
+        ("mnist", 2), ("cifar10", 2), ("cifar10", 3), ("cifar10", 4)]  # fmt: skip
+    assert {trial.parameters.draw for trial in study.speeds(p)} == {2, 4}
+    assert p.repeated.endswith(": 1 (2) on mnist, 3 (2 to 4) on cifar10")
+    for wrong, words in (({"mnist": 0}, "seeds_of mnist is 0"), ({"mnits": 1}, r"'mnits'.*did you mean 'mnist'")):
+        with pytest.raises(BadValue, match=words):
+            Parameters.check(FULL | {"seeds_of": wrong})
+
+
+def test_the_trials_of_runs_beside_are_the_runs_own_too() -> None:
+    p = Parameters.check(FULL | {"beside": "quick"})
+    quick = notebooks.get("dice").parameters("quick")
+    assert study.others(p) == {"quick": quick}
+    assert set(study.trials(p)) == set(study.trials(Parameters.check(FULL))) | set(study.trials(quick))
+    with pytest.raises(BadValue, match=r"'quik'.*did you mean 'quick'"):
+        Parameters.check(FULL | {"beside": ["quik"]})
 
 
 def test_shorter_trainings_have_shorter_steps() -> None:

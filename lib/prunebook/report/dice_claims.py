@@ -5,7 +5,7 @@ Every verdict is computed, by `dice_evidence.side` from a paired difference or b
 """
 
 import html
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -17,6 +17,7 @@ from prunebook.report.dice_evidence import Records
 from prunebook.report.dice_tables import GUESSED, SAME_COST, SAME_LEAD, THESIS_EPOCHS, THESIS_MODELS, network
 from prunebook.report.kcore_claims import Claim, Network, Said, judged
 from prunebook.trials import Record
+from prunebook.trials.engine import check_networks
 
 CLAIM_VERDICTS = {
     "holds here": "the 95 % interval of the paired difference lies on the claim's side of 0, or its own rule is met",
@@ -38,6 +39,39 @@ CLAIM_VERDICTS = {
     "the thesis contradicts itself": "two places of the thesis disagree on it",
     "cannot be tested with this run's records": "no record of this run bears on it",
 }
+
+
+def together(
+    own: Mapping[str, Sequence[Record]], beside: Mapping[str, Mapping[str, Sequence[Record]]]
+) -> tuple[dict[str, list[Record]], list[str]]:
+    """The records to test the claims with: a run's own, and for parts that it lacks those of the first other run with some.
+
+    Parameters
+    ----------
+    own : records by part, as `studies.dice.parts` names them
+    beside : the same of other runs, by the names of these
+
+    Returns
+    -------
+    The records for `claims`, with the networks before pruning of all runs; and in words which parts are whose.
+
+    Raises MixedNetworks where they were made with different copies of one network.
+    """
+    every = [own, *beside.values()]
+    check_networks(record for run in every for part in run.values() for record in part)
+    shared = ("baselines", "growing", "sources")
+    found = {name: _once(record for run in every for record in run.get(name, ())) for name in shared}
+    words: dict[str, list[str]] = {}
+    for name in Records._fields:
+        if name not in shared:
+            source = next((run for run, parts in {"": own, **beside}.items() if parts.get(name)), "")
+            found[name] = list({"": own, **beside}[source].get(name, ()))
+            words.setdefault(source, []).append(name.replace("_", " "))
+    return found, [f"{run}: {', '.join(names)}" for run, names in words.items() if run]
+
+
+def _once(records: Iterable[Record]) -> list[Record]:
+    return list({(record.task, record.key): record for record in records}.values())
 
 
 def claims(**records: Sequence[Record]) -> pd.DataFrame:

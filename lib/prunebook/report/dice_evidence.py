@@ -5,7 +5,7 @@ trained network and with one seed.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean, median, pvariance
 from typing import Any, NamedTuple
 
@@ -404,10 +404,10 @@ def faster_in_time(r: Records) -> list[Case]:
 
 
 def minutes(r: Records) -> list[Case]:
-    """Seconds of an epoch of fine-tuning over those of an epoch of training the same network before."""
-    before = {b.key: b.times.get("fit", math.nan) / b.params["fit"]["epochs"] for b in r.baselines if b.params.get("fit")}
+    """Seconds of an epoch of fine-tuning over those of an epoch of training the same network before, on one machine."""
+    before = {b.key: b for b in r.baselines if b.params.get("fit")}
     frame = r.frame(r.equal_macs)
-    trained = [before.get(Trial("baseline", record.params["baseline"]).key, math.nan) for record in r.equal_macs]
+    trained = [_epoch_before(record, before) for record in r.equal_macs]
     frame["share"] = [a / b for a, b in zip(frame["seconds an epoch"], trained, strict=True)]
     cases = []
     for name, _, rows in _networks(frame[frame.share.notna() & frame.target.notna()]):
@@ -419,6 +419,14 @@ def minutes(r: Records) -> list[Case]:
             numbers = f"{tables.spread(share)} beside {MINUTES:.2f}, and {macs:.2f} of the MACs"
             cases.append(Case(name, numbers, f"other machine: {verdict}", "time of an epoch after pruning over one before"))
     return cases
+
+
+def _epoch_before(record: Record, before: Mapping[str, Record]) -> float:
+    """Seconds of an epoch in which the network of `record` was trained; nan if on other hardware, or not known."""
+    found = before.get(Trial("baseline", record.params["baseline"]).key)
+    if found is None or found.provenance.get("hardware") != record.provenance.get("hardware"):
+        return math.nan
+    return float(found.times.get("fit", math.nan)) / float(found.params["fit"]["epochs"])
 
 
 # Recalibration

@@ -328,7 +328,7 @@ def beside_thesis(frame: pd.DataFrame, table: int, paper: pd.DataFrame) -> Figur
     ----------
     frame : `dice_tables.comparisons` of the records, of one dial
     table : int
-        Of the thesis, whose accuracies are drawn as hollow diamonds where the network is in it.
+        Of the thesis, whose accuracies are drawn as hollow diamonds where the network is in it and ours is fine-tuned too.
     paper : `tables.reported("dice")`
 
     A row of two panels for each network. Left: accuracy; the line is the mean before the cut. Right: Dice on
@@ -341,14 +341,15 @@ def beside_thesis(frame: pd.DataFrame, table: int, paper: pd.DataFrame) -> Figur
     labels = [label for label in order if (frame.label == label).any()]
     size = (9.8, (0.36 * len(labels) + 1.2) * len(networks) + 0.4)
     fig, grid = plt.subplots(len(networks), 2, figsize=size, squeeze=False, width_ratios=(1.25, 1), sharey="row")
+    drawn: list[Line2D] = []  # the thesis's
     for (left, right), (name, rows) in zip(grid, networks, strict=True):
         moment, words = common_moment(rows)
         groups = {label: rows[rows.label == label] for label in labels}
         left.axvline(rows["top1 baseline"].mean(), color=GREY, lw=1)
         for i, (label, group) in enumerate(groups.items()):
             marks(left, i, repetitions(group, f"top1 {moment}"), order[label], sideways=True)
-            for theirs in _printed(group, table, paper):
-                left.plot(theirs, i, marker="D", ls="", mfc="white", mec="black", ms=7, zorder=4)
+            for theirs in _printed(group, table, paper) if moment == "fine-tuned" else []:
+                drawn += left.plot(theirs, i, marker="D", ls="", mfc="white", mec="black", ms=7, zorder=4)
             if i and len(group):
                 one = group.iloc[0]
                 gap = lead(rows, f"top1 {moment}", one.method, one.layers)
@@ -363,8 +364,9 @@ def beside_thesis(frame: pd.DataFrame, table: int, paper: pd.DataFrame) -> Figur
         right.set_xlabel("Sørensen-Dice minus it, points")
         for ax in (left, right):
             ax.xaxis.set_major_locator(MaxNLocator(6))
-    keys = [Line2D([], [], color=GREY, lw=1), Line2D([], [], marker="D", ls="", mfc="white", mec="black", ms=7)]
-    fig.legend(keys, ["ours before the cut", f"the thesis, Table {table}"], loc="outside lower center", ncols=2, fontsize=8)
+    keys = {"ours before the cut": Line2D([], [], color=GREY, lw=1)}
+    keys |= {f"the thesis, Table {table}": line for line in drawn[:1]}
+    fig.legend([*keys.values()], [*keys], loc="outside lower center", ncols=2, fontsize=8)
     return fig
 
 
@@ -471,7 +473,7 @@ def stops(records: Sequence[Record], before: Sequence[Record]) -> Figure:
         ax.set_ylabel("drop of top-1, points")
     keys = [Line2D([], [], color=PALETTE[i], marker=MARKERS[i]) for i in range(len(drops))]
     keys.append(Line2D([], [], color="black", marker="o", mfc="white", ls=""))
-    names = [f"{drop:g} points allowed" for drop in drops] + ["the same network, test split"]
+    names = [f"{drop:g} {'point' if drop == 1 else 'points'} allowed" for drop in drops] + ["the same network, test split"]
     fig.legend(keys, names, loc="outside lower center", ncols=len(keys), fontsize=8)
     return fig
 

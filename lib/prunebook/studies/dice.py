@@ -1,7 +1,7 @@
 """Sørensen-Dice pruning: what its notebook can be asked for, and the trials that this takes."""
 
 from itertools import product
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from pydantic import Field, field_validator, model_validator
 
@@ -10,6 +10,9 @@ from prunebook.errors import choose, require
 from prunebook.methods.baselines import CRITERIA
 from prunebook.studies.parameters import NetworkParameters, Schedule, known, known_archs, listed, within
 from prunebook.trials import Trial
+
+if TYPE_CHECKING:
+    from prunebook.notebooks import Notebook
 
 METHODS = ("dice", *CRITERIA)
 GROWING = "growing_reg"
@@ -57,6 +60,7 @@ class Parameters(NetworkParameters):
     rotate: float = Field(15, ge=0, le=180, description="degrees of random rotation, either way")
     seeds: int = Field(1, ge=1, le=100, description="repetitions with other initial weights, batches and draws")
     first_seed: int = Field(0, ge=0, le=2**31, description="seed of the first repetition; those after it count up")
+    seeds_of: dict[str, int] = Field({}, description="other numbers of repetitions by dataset, such as {mnist: 1}")
     methods: list[str] = Field(["dice", "l1", "random"], min_length=1, description=f"to compare: {', '.join(METHODS)}")
     targets: list[float] = Field(
         [], description="shares of the MACs to remove from convolutions, the same for all (Table 3)"
@@ -88,9 +92,12 @@ class Parameters(NetworkParameters):
     transfer_epochs: int = Field(2, ge=1, le=1000, description="of fine-tuning candidates")
     transfer_lr: float = Field(1e-3, gt=0, le=10, description="of fine-tuning candidates")
     tables: list[int] = Field([], description="tables of the thesis to show ours beside: 2, 3")
+    beside: list[str] = Field(
+        [], description="other runs whose records test the claims as well, for which this one has none"
+    )
 
     _as_list = field_validator(
-        "methods", "targets", "ratios", "curve", "variants", "tunings", "drops", "tables", mode="before"
+        "methods", "targets", "ratios", "curve", "variants", "tunings", "drops", "tables", "beside", mode="before"
     )(listed)
 
     _known_methods = field_validator("methods")(known("method", METHODS))
@@ -122,10 +129,22 @@ class Parameters(NetworkParameters):
             require(inside, "quantiles", pair, "two numbers [alpha, beta], 0 <= alpha <= beta <= 1")
         return value
 
+    @field_validator("seeds_of")
+    @classmethod
+    def _are_counts(cls, value: dict[str, int]) -> dict[str, int]:
+        for dataset, seeds in value.items():
+            require(1 <= seeds <= 100, f"seeds_of {dataset}", seeds, "from 1 to 100")
+        return value
+
     @field_validator("tables")
     @classmethod
     def _are_tables(cls, value: list[int]) -> list[int]:
         return [int(table) for table in within("table", value, 2, 3, "one of the thesis's tables 2 and 3")]
+
+    @field_validator("beside")
+    @classmethod
+    def _are_runs(cls, value: list[str]) -> list[str]:
+        return list(dict.fromkeys(choose("run", run, _notebook().description.runs) for run in value))
 
     @field_validator("transfer_to")
     @classmethod
@@ -136,6 +155,8 @@ class Parameters(NetworkParameters):
     @model_validator(mode="after")
     def _belong_together(self) -> "Parameters":
         self.check_names(BY_ARCH)
+        for dataset in self.seeds_of:
+            choose("dataset of seeds_of", dataset, data.names())
         self.check_schedule("schedule", "step_every")
         for arch in self.pretrained:
             require(arch not in self.weights, "pretrained", arch, "an architecture without weights of its own")
@@ -173,9 +194,17 @@ class Parameters(NetworkParameters):
     @property
     def repeated(self) -> str:
         """What the run repeats, in words."""
-        last = self.first_seed + self.seeds - 1
-        which = f"{self.first_seed} to {last}" if self.seeds > 1 else f"{last}"
-        return f"seeds (initial weights, order of images, draw of images): {self.seeds} ({which})"
+        counts: dict[str, list[str]] = {}
+        for name in self.dataset:
+            span = self.seeds_on(name)
+            words = f"{len(span)} ({span[0]} to {span[-1]})" if len(span) > 1 else f"1 ({span[0]})"
+            counts.setdefault(words, []).append(name)
+        of = [words if len(counts) == 1 else f"{words} on {' and '.join(names)}" for words, names in counts.items()]
+        return f"seeds (initial weights, order of images, draw of images): {', '.join(of)}"
+
+    def seeds_on(self, dataset: str) -> range:
+        """The seeds of the repetitions on this dataset."""
+        return range(self.first_seed, self.first_seed + self.seeds_of.get(dataset, self.seeds))
 
     @property
     def criteria(self) -> list[str]:
@@ -193,7 +222,8 @@ class Case(NamedTuple):
 
 def cases(p: Parameters) -> list[Case]:
     """Every dataset, architecture and repetition of the run."""
-    return [Case(*case) for case in product(p.dataset, p.arch, range(p.first_seed, p.first_seed + p.seeds))]
+    places = product(p.dataset, p.arch)
+    return [Case(dataset, arch, seed) for dataset, arch in places for seed in p.seeds_on(dataset)]
 
 
 def fit(p: Parameters, epochs: int, seed: int, **changes: Any) -> dict[str, Any]:
@@ -337,7 +367,7 @@ def profiles(p: Parameters) -> list[Trial]:
 
 def speeds(p: Parameters) -> list[Trial]:
     """Latency, last repetition: of Dice as in Table 3, and of whatever Table 2 cuts."""
-    found = [case for case in cases(p) if case.seed == p.first_seed + p.seeds - 1] if p.speed else []
+    found = [case for case in cases(p) if case.seed == p.seeds_on(case.dataset)[-1]] if p.speed else []
     decisions: list[dict[str, Any]] = [{"target": target} for target in p.targets]
     decisions += [{"ratio": ratio, "layers": layers} for ratio in p.ratios for layers in ("conv", "all")]
     return [Trial("speed", compared(p, case, "dice", **decision)) for case, decision in product(found, decisions)]
@@ -369,8 +399,20 @@ def parts(p: Parameters) -> dict[str, list[Trial]]:
     return {part.__name__: part(p) for part in parts}
 
 
+def others(p: Parameters) -> dict[str, Parameters]:
+    """The parameters of the runs beside, by the names of the runs."""
+    return {run: cast(Parameters, _notebook().parameters(run)) for run in p.beside}
+
+
+def _notebook() -> "Notebook":
+    from prunebook import notebooks  # here, because it imports the studies
+
+    return notebooks.get("dice")
+
+
 def trials(p: Parameters) -> list[Trial]:
-    return list(dict.fromkeys(trial for part in parts(p).values() for trial in part))
+    runs = [p, *others(p).values()]
+    return list(dict.fromkeys(trial for run in runs for part in parts(run).values() for trial in part))
 
 
 def differences(p: Parameters) -> list[str]:
