@@ -25,15 +25,16 @@ from prunebook import models
 from prunebook.methods import sacp
 from prunebook.report import sacp_tables
 from prunebook.report.figures import GREY, PALETTE, require_some
-from prunebook.studies.sacp import ENCODERS, SEARCHES, Parameters, dial
+from prunebook.studies.sacp import ENCODERS, SEARCHES, Parameters, by_contrast, dial
 from prunebook.trials import Record
 from prunebook.trials.estimate import facts
 
+COLORS = (*PALETTE, GREY)
 LOOKS: dict[str, dict[str, Any]] = {
-    name: {"color": PALETTE[color], "marker": marker}
-    for name, color, marker in zip(SEARCHES, (0, 9, 3, 6, 7, 5, 8, 4, 1, 2), "opshX^v*DP", strict=True)
+    name: {"color": COLORS[color], "marker": marker}
+    for name, color, marker in zip(SEARCHES, (0, 9, 3, 6, 7, 5, 8, 10, 4, 1, 2), "opshX^v<*DP", strict=True)
 }
-LEARNT = ("infonce", "as printed", "infonce (anchor original)", "as printed (anchor original)", "no edges", "shuffled edges")
+LEARNT = tuple(name for name in ENCODERS if by_contrast(name))
 SCATTERED = ("infonce", "as printed", "untrained", "sacp-1", "L1 norm kept", "MACs kept")  # of all that may predict
 KINDS = {"encoder": (0, "o"), "simple": (1, "s")}  # of predictors: color, marker
 LINES = ("-", "--", ":", "-.")  # one for each network of a panel

@@ -20,6 +20,7 @@ ENCODERS: dict[str, dict[str, Any]] = {  # what a score can come from, as parame
     "untrained": {"epochs": 0},
     "no edges": {"edges": "none"},
     "shuffled edges": {"edges": "shuffled"},
+    "random order": {"positives": "random"},  # learns an order of channels that means nothing, as it does L1's
     "sacp-1": {},  # learns accuracies instead of contrasts: the paper's ablation
 }
 RANDOM = "random"
@@ -349,10 +350,10 @@ def triads(p: Parameters) -> list[Trial]:
         return []
     found = []
     for case in cases(p):
-        names = filter(by_contrast, scoring(p, case.arch))
-        anchors = dict.fromkeys(ENCODERS[name].get("anchor", "first") for name in names)
+        kinds = [ENCODERS[name] for name in scoring(p, case.arch) if by_contrast(name)]
+        made = dict.fromkeys((one.get("anchor", "first"), one.get("positives", "l1")) for one in kinds)
         common = {"baseline": baseline(p, case).params, "encoders": p.crowd, "seed": _draw(p, case)}
-        found += [{**common, "anchor": anchor} for anchor in anchors]
+        found += [{**common, "anchor": anchor, "positives": positives} for anchor, positives in made]
     return [Trial("triads", one) for one in found]
 
 
