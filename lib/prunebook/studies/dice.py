@@ -95,11 +95,8 @@ class Parameters(NetworkParameters):
     _known_methods = field_validator("methods")(known("method", METHODS))
     _known_variants = field_validator("variants")(known("variant", VARIANTS))
     _known_tunings = field_validator("tunings")(known("tuning", TRAINABLE))
-
-    @field_validator("targets")
-    @classmethod
-    def _are_targets(cls, value: list[float]) -> list[float]:
-        return within("target", value, 0, 1, "a share of the MACs between 0 and 1, such as 0.43", ends=False)
+    _are_targets = field_validator("targets")(shares_of_macs("target"))
+    _are_tables = field_validator("tables")(tables_of("thesis", 2, 3))
 
     @field_validator("ratios", "curve")
     @classmethod
@@ -120,11 +117,6 @@ class Parameters(NetworkParameters):
             inside = len(pair) == 2 and 0 <= pair[0] <= pair[1] <= 1
             require(inside, "quantiles", pair, "two numbers [alpha, beta], 0 <= alpha <= beta <= 1")
         return value
-
-    @field_validator("tables")
-    @classmethod
-    def _are_tables(cls, value: list[int]) -> list[int]:
-        return [int(table) for table in within("table", value, 2, 3, "one of the thesis's tables 2 and 3")]
 
     @field_validator("transfer_to")
     @classmethod
@@ -165,8 +157,7 @@ class Parameters(NetworkParameters):
                 "[dataset, arch, epochs from 1, seed from 0]",
             )
         known_archs(candidate.arch for candidate in self.candidates)
-        for arch in self.arch:
-            models.check(arch, self.options.get(arch, {}))
+        self.check_options()
         return self
 
     @property

@@ -6,9 +6,8 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator, model_validator
 
-from prunebook import models
 from prunebook.errors import BadValue, nearest, require
-from prunebook.studies.parameters import NetworkParameters, Schedule, known, listed, within
+from prunebook.studies.parameters import NetworkParameters, Schedule, known, listed, shares_of_macs, tables_of
 from prunebook.trials import Trial
 from prunebook.trials.tasks import Fit
 
@@ -95,15 +94,8 @@ class Parameters(NetworkParameters):
     _known_encoders = field_validator("encoders")(lambda value: _each(value, known("encoder", ENCODERS)))
     _known_searches = field_validator("searches")(lambda value: _each(value, known("search", SEARCHES)))
 
-    @field_validator("shares")
-    @classmethod
-    def _are_shares(cls, value: list[float]) -> list[float]:
-        return within("share", value, 0, 1, "a share of the MACs between 0 and 1, such as 0.5", ends=False)
-
-    @field_validator("tables")
-    @classmethod
-    def _are_tables(cls, value: list[int]) -> list[int]:
-        return [int(table) for table in within("table", value, 3, 4, "one of the paper's tables 3 and 4")]
+    _are_shares = field_validator("shares")(shares_of_macs("share"))
+    _are_tables = field_validator("tables")(tables_of("paper", 3, 4))
 
     @field_validator("tau", *COUNTS, mode="before")
     @classmethod
@@ -157,8 +149,8 @@ class Parameters(NetworkParameters):
         self.check_names(["options", "weights", *(name for name in DIALS if isinstance(getattr(self, name), dict))])
         self.check_schedule("schedule", "step_every")
         require(self.finetune_schedule != "step", "finetune_schedule", "step", "one-cycle, cosine or constant")
+        self.check_options()
         for arch in self.arch:
-            models.check(arch, self.options.get(arch, {}))
             for name in DIALS:
                 if isinstance(getattr(self, name), dict) and arch not in getattr(self, name):
                     raise BadValue(f"{name} has no value for {arch}{nearest(arch, getattr(self, name))}")
