@@ -49,6 +49,18 @@ def test_the_unpruned_network_gets_the_epochs_and_batches_of_the_pruned_ones() -
         Parameters.check(FULL | {"control": True, "finetune": 0, "regularised": 0, "methods": ["dice"]})
 
 
+def test_repetitions_count_up_from_the_first_seed_and_the_last_is_timed() -> None:
+    p = Parameters.check(FULL | {"first_seed": 2, "seeds": 2, "speed": True})
+    seeds = {case.seed for case in study.cases(p)}
+    assert seeds == {2, 3}
+    assert {trial.parameters.fit.seed for trial in study.baselines(p)} == seeds
+    assert {trial.parameters.draw for trial in study.equal_macs(p)} == seeds
+    assert {trial.parameters.draw for trial in study.speeds(p)} == {3}
+    assert p.repeated.endswith(": 2 (2 to 3)")
+    with pytest.raises(BadValue, match="first_seed is -1"):
+        Parameters.check(FULL | {"first_seed": -1})
+
+
 def test_shorter_trainings_have_shorter_steps() -> None:
     p = Parameters.check(FULL)
     assert study.fit(p, 20, 0)["step_every"] == 7

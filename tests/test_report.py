@@ -1,11 +1,14 @@
 import math
+import re
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from dice_records import baseline as trained
 from kcore_records import baseline, pruned
 from sacp_records import chance
 from scipy import stats
@@ -13,6 +16,8 @@ from scipy import stats
 from prunebook.errors import BadValue
 from prunebook.report import figures, tables
 from prunebook.report.tables import Interval
+from prunebook.trials import Trial
+from prunebook.trials.engine import published_network
 
 
 def test_an_interval_is_students_t_at_95_percent():
@@ -39,6 +44,37 @@ def test_a_run_that_trains_nothing_says_so_and_how_long_it_took(seconds: float, 
     page = tables.setup(SimpleNamespace(repeated="nothing"), [counted]).to_html()
     assert "none: no network is trained" in page
     assert words in page
+
+
+def test_a_run_says_how_many_networks_were_trained_and_of_which_there_are_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PRUNEBOOK_HOME", str(tmp_path))
+    facts = {"images": {"test": 10}, "shape": [1, 8, 8], "fingerprint": "abc"}
+    records = [
+        replace(
+            one,
+            result={**one.result, "data": facts},
+            times={"total": 1.0},
+            provenance={**one.provenance, "finished": "2026-11-21"},
+        )
+        for one in (trained(seed) for seed in (0, 1))
+    ]
+    given = replace(records[0], params={**records[0].params, "fit": None, "weights": "a.th"}, key="given")
+
+    def networks() -> str:
+        page = tables.setup(SimpleNamespace(repeated="nothing"), [*records, given]).to_html()
+        found = re.search(r"2 trained; ([^<]*)", page)
+        assert found is not None
+        return found[1]
+
+    assert networks() == "their weights are not part of the project"
+    first, second = (published_network(Trial(one.task, one.params)) for one in records)
+    first.parent.mkdir(parents=True)
+    first.touch()
+    assert networks() == "the weights of 1 come with the project, those of the others do not"
+    second.touch()
+    assert networks() == "their weights come with the project"
 
 
 def frame() -> pd.DataFrame:

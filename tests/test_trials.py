@@ -17,7 +17,7 @@ from prunebook import models, trials, weights
 from prunebook.errors import BadValue, MissingData
 from prunebook.trials import DamagedRecord, MissingRecords, Store, Trial
 from prunebook.trials import trial as trial_module
-from prunebook.trials.engine import Context, MixedNetworks, check_networks, parse_budget, to_run
+from prunebook.trials.engine import Context, MixedNetworks, check_networks, parse_budget, published_network, to_run
 from prunebook.trials.trial import Parameters, task
 
 
@@ -343,8 +343,8 @@ def test_a_network_trained_again_counts_before_the_published_one(store, project)
     trials.publish_network(trial, store)
     assert context.network(trial) == context.checkpoint(trial)
     context.checkpoint(trial).unlink()
-    assert context.network(trial) == context.published_network(trial)
-    assert trials.publish_network(trial, store) == context.published_network(trial)
+    assert context.network(trial) == published_network(trial)
+    assert trials.publish_network(trial, store) == published_network(trial)
 
 
 def test_no_damaged_or_missing_network_is_published(store, project):
@@ -356,7 +356,7 @@ def test_no_damaged_or_missing_network_is_published(store, project):
     path.write_bytes(path.read_bytes()[:-1] + b"!")
     with pytest.raises(BadValue, match="damaged"):
         trials.publish_network(trial, store)
-    assert not Context("cpu", store).published_network(trial).exists()
+    assert not published_network(trial).exists()
 
 
 def test_a_baseline_without_other_weights_says_nothing_of_a_file(store, pretrained):

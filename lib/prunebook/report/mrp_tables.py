@@ -156,10 +156,11 @@ def roles(studies: Sequence[Tested]) -> pd.DataFrame:
     """What each test of the Role-Information study finds over the layers of a network.
 
     One row for each network, test, and what was measured: a likeness, the loss in nats, or top-1 in points. "verdict" is one
-    of `ROLE_VERDICTS`. "inside, across" are means over layers, of the change where it is loss or top-1. Then differences with their 95 % interval, each inside
-    minus something: minus "across", minus "with company" (across, among filters that are not alone), and "less rewired"
-    (minus across, less the same in rewired graphs), with Cohen's "d" of the latter. "layers" is how many of them have the
-    last difference as predicted, of how many that have it: above 0, or for the loss below.
+    of `ROLE_VERDICTS`. "inside, across" are means over layers, of the change where it is loss or top-1. Then differences
+    with their 95 % interval, each inside minus something: minus "across", minus "with company" (across, among filters that
+    are not alone), and "less rewired" (minus across, less the same in rewired graphs), with Cohen's "d" of the latter.
+    "layers" is how many of them have the last difference as predicted, of how many that have it: above 0, or for the loss
+    below.
     """
     return pd.DataFrame([
         {"network": one.name, **_role(one, test, outcome)} for one in studies for test, outcome in _measured(one)

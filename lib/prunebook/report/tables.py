@@ -12,7 +12,7 @@ from prunebook import paths
 from prunebook.errors import BadValue
 from prunebook.measure import COUNTERS
 from prunebook.trials import Record, Trial
-from prunebook.trials.engine import check_networks
+from prunebook.trials.engine import check_networks, published_network
 
 
 class Interval(NamedTuple):
@@ -207,12 +207,22 @@ def setup(p: Any, records: Sequence[Record]) -> Any:
     days = sorted(_day(record) for record in records)
     facts = {
         "data": "; ".join(_described(name, facts) for name, facts in data.items()) or "none: no network is trained",
+        **_networks(records),
         "trials": f"{len(records)}, {length} in all",
         "machine": "; ".join(sorted(machines)),
         "made": f"{days[0]} to {days[-1]}" if days else "—",
         "repeated": p.repeated,
     }
     return show(pd.DataFrame(facts.items(), columns=["", "this run"]))
+
+
+def _networks(records: Sequence[Record]) -> dict[str, str]:
+    """How many networks before pruning were trained for these records, and of which there is a copy to look at."""
+    trained = [Trial(r.task, r.params) for r in records if r.task == "baseline" and r.params.get("fit")]
+    kept = sum(published_network(trial).is_file() for trial in trained)
+    words = {0: "their weights are not part of the project", len(trained): "their weights come with the project"}
+    other = f"the weights of {kept} come with the project, those of the others do not"
+    return {"networks": f"{len(trained)} trained; {words.get(kept, other)}"} if trained else {}
 
 
 def _described(name: str, data: dict[str, Any]) -> str:

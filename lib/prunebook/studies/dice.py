@@ -56,6 +56,7 @@ class Parameters(NetworkParameters):
     pad: int = Field(0, ge=0, le=64, description="pixels of padding for random crops; 0: no crops")
     rotate: float = Field(15, ge=0, le=180, description="degrees of random rotation, either way")
     seeds: int = Field(1, ge=1, le=100, description="repetitions with other initial weights, batches and draws")
+    first_seed: int = Field(0, ge=0, le=2**31, description="seed of the first repetition; those after it count up")
     methods: list[str] = Field(["dice", "l1", "random"], min_length=1, description=f"to compare: {', '.join(METHODS)}")
     targets: list[float] = Field(
         [], description="shares of the MACs to remove from convolutions, the same for all (Table 3)"
@@ -163,7 +164,9 @@ class Parameters(NetworkParameters):
     @property
     def repeated(self) -> str:
         """What the run repeats, in words."""
-        return f"seeds (initial weights, order of images, draw of images): {self.seeds}"
+        last = self.first_seed + self.seeds - 1
+        which = f"{self.first_seed} to {last}" if self.seeds > 1 else f"{last}"
+        return f"seeds (initial weights, order of images, draw of images): {self.seeds} ({which})"
 
     @property
     def criteria(self) -> list[str]:
@@ -181,7 +184,7 @@ class Case(NamedTuple):
 
 def cases(p: Parameters) -> list[Case]:
     """Every dataset, architecture and repetition of the run."""
-    return [Case(*case) for case in product(p.dataset, p.arch, range(p.seeds))]
+    return [Case(*case) for case in product(p.dataset, p.arch, range(p.first_seed, p.first_seed + p.seeds))]
 
 
 def fit(p: Parameters, epochs: int, seed: int, **changes: Any) -> dict[str, Any]:
@@ -324,8 +327,8 @@ def profiles(p: Parameters) -> list[Trial]:
 
 
 def speeds(p: Parameters) -> list[Trial]:
-    """Latency, first repetition: of Dice as in Table 3, and of whatever Table 2 cuts."""
-    found = [case for case in cases(p) if case.seed == 0] if p.speed else []
+    """Latency, last repetition: of Dice as in Table 3, and of whatever Table 2 cuts."""
+    found = [case for case in cases(p) if case.seed == p.first_seed + p.seeds - 1] if p.speed else []
     decisions: list[dict[str, Any]] = [{"target": target} for target in p.targets]
     decisions += [{"ratio": ratio, "layers": layers} for ratio in p.ratios for layers in ("conv", "all")]
     return [Trial("speed", compared(p, case, "dice", **decision)) for case, decision in product(found, decisions)]

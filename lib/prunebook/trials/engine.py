@@ -64,12 +64,13 @@ class Context:
 
     def network(self, trial: Trial) -> Path:
         """The network that `trial` trained: this machine's, else the published one."""
-        found, published = self.checkpoint(trial), self.published_network(trial)
+        found, published = self.checkpoint(trial), published_network(trial)
         return published if published.is_file() and not found.is_file() else found
 
-    def published_network(self, trial: Trial) -> Path:
-        """Where the network that `trial` trained is, or would be, published."""
-        return paths.networks() / _file_of(trial)
+
+def published_network(trial: Trial) -> Path:
+    """Where the network that `trial` trained is, or would be, published."""
+    return paths.networks() / _file_of(trial)
 
 
 def _file_of(trial: Trial) -> Path:
@@ -224,7 +225,7 @@ def _usable(needed: Trial, store: Store) -> bool:
 def publish_network(trial: Trial, store: Store) -> Path:
     """Copy the network that `trial` trained to the published ones. Raises BadValue or MissingData where none is there."""
     context = Context("cpu", store)
-    return weights.copy(context.network(trial), context.published_network(trial))
+    return weights.copy(context.network(trial), published_network(trial))
 
 
 def _check_workers(workers: int) -> None:
