@@ -8,7 +8,16 @@ from pydantic import Field, field_validator, model_validator
 from prunebook import data, models
 from prunebook.errors import choose, require
 from prunebook.methods.baselines import CRITERIA
-from prunebook.studies.parameters import NetworkParameters, Schedule, known, known_archs, listed, within
+from prunebook.studies.parameters import (
+    NetworkParameters,
+    Schedule,
+    known,
+    known_archs,
+    listed,
+    shares_of_macs,
+    tables_of,
+    within,
+)
 from prunebook.trials import Trial
 
 METHODS = ("dice", *CRITERIA)
@@ -158,7 +167,8 @@ class Parameters(NetworkParameters):
                 "[dataset, arch, epochs from 1, seed from 0]",
             )
         known_archs(candidate.arch for candidate in self.candidates)
-        self.check_options()
+        for arch in self.arch:
+            models.check(arch, self.options.get(arch, {}))
         return self
 
     @property

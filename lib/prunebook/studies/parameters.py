@@ -119,11 +119,6 @@ class NetworkParameters(NotebookParameters):
                 if arch not in models.names():
                     raise BadValue(f"{name} names {arch!r}, which is no architecture{nearest(arch, models.names())}")
 
-    def check_options(self) -> None:
-        """BadValue where an architecture has no such options."""
-        for arch in self.arch:
-            models.check(arch, self.options.get(arch, {}))
-
     def check_schedule(self, schedule: str, every: str) -> None:
         """BadValue where the schedule of this name is "step", and its length is missing."""
         stepped = getattr(self, schedule) == "step"

@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator, model_validator
 
+from prunebook import models
 from prunebook.errors import BadValue, nearest, require
 from prunebook.studies.parameters import NetworkParameters, Schedule, known, listed, shares_of_macs, tables_of
 from prunebook.trials import Trial
@@ -149,8 +150,8 @@ class Parameters(NetworkParameters):
         self.check_names(["options", "weights", *(name for name in DIALS if isinstance(getattr(self, name), dict))])
         self.check_schedule("schedule", "step_every")
         require(self.finetune_schedule != "step", "finetune_schedule", "step", "one-cycle, cosine or constant")
-        self.check_options()
         for arch in self.arch:
+            models.check(arch, self.options.get(arch, {}))
             for name in DIALS:
                 if isinstance(getattr(self, name), dict) and arch not in getattr(self, name):
                     raise BadValue(f"{name} has no value for {arch}{nearest(arch, getattr(self, name))}")

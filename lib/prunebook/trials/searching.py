@@ -381,7 +381,7 @@ def unpruned(p: Unpruned, context: Context) -> dict[str, Any]:
     return {split: _top1(scene.model, split, scene) for split in ("val", "test")}
 
 
-@task("sample", version=3, parameters=Sample, needs=lambda p: _of(p.baseline))
+@task("sample", version=2, parameters=Sample, needs=lambda p: _of(p.baseline))
 def sample(p: Sample, context: Context) -> dict[str, Any]:
     """Random candidates: ratios, costs, share of the L1 norm that stays, and accuracy with new batch-norm statistics.
 
@@ -470,7 +470,7 @@ def search(p: Search, context: Context) -> dict[str, Any]:
     return {"best": best, "seen": found.seen, "method": scorer.method, "quantiles": quantiles, **common}
 
 
-@task("candidate", version=3, parameters=Candidate, needs=lambda p: [*_of(p.search.baseline), _search_trial(p.search)])
+@task("candidate", version=2, parameters=Candidate, needs=lambda p: [*_of(p.search.baseline), _search_trial(p.search)])
 def candidate(p: Candidate, context: Context) -> dict[str, Any]:
     """One candidate: its cost, and its accuracy, recalibrated and fine-tuned.
 
@@ -483,7 +483,7 @@ def candidate(p: Candidate, context: Context) -> dict[str, Any]:
     return _built(best[p.place]["r"], p.recalibrate, p.finetune, scene, context)
 
 
-@task("final", version=3, parameters=Final, needs=lambda p: [*_of(p.search.baseline), *p.candidates()])
+@task("final", version=2, parameters=Final, needs=lambda p: [*_of(p.search.baseline), *p.candidates()])
 def final(p: Final, context: Context) -> dict[str, Any]:
     """One of the candidates that validation chose after light fine-tuning, trained from the cut network in full."""
     scene = _scene(p.search.baseline, context, p.chosen_on)
