@@ -129,7 +129,7 @@ def scatter(candidates: pd.DataFrame) -> Figure:
         ax.xaxis.set_major_locator(MaxNLocator(4))
         ax.set_xlabel("predicted accuracy, %" if name == "sacp-1" else "score" if name in ENCODERS else "share")
     for ax in axes[::2]:
-        ax.set_ylabel("top-1 on the\ntest split, %")
+        ax.set_ylabel("top-1 on\ntest images, %")
     one = candidates.iloc[0]
     fig.suptitle(f"{one.network}: {one['sample']}, {candidates.place.nunique()} candidates", fontsize=10)
     return fig
@@ -258,7 +258,7 @@ def selection(built: pd.DataFrame, finished: pd.DataFrame) -> Figure:
         ax.axhline(rows.before.mean(), color=GREY, lw=1)
         ax.set_title(f"{net}\n{_trained(rows, full)}", fontsize=10)
         ax.set_xlabel("MACs removed, % (thop)")
-        ax.set_ylabel("top-1 on the test split, %")
+        ax.set_ylabel("top-1 on test images, %")
     names = _in_order(built.search)
     keys = [Line2D([], [], ls="", **LOOKS[name]) for name in names] + [Line2D([], [], **RING | {"ms": 9})]
     words = [*names, "chosen by validation"]
@@ -309,7 +309,7 @@ def figure2(best_of: pd.DataFrame) -> Figure:
         ax.set_xlabel({"m": "m, candidates lightly fine-tuned", "k": "k, networks trained in full"}[x])
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     for ax in axes[::2]:
-        ax.set_ylabel("top-1 on the test split, %")
+        ax.set_ylabel("top-1 on test images, %")
     names = _in_order(best_of.search)
     keys = [Line2D([], [], **LOOKS[name]) for name in names] + [Line2D([], [], color="black", ls=ls) for ls in ("-", ":")]
     words = [*names, "chosen by validation", "chosen by test, as in the paper"]
