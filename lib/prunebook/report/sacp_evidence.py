@@ -139,7 +139,7 @@ def at_tau(f: Frames) -> list[Case]:
         over, percentile = rows.R - 100 * rows.tau, rows.groupby("seed")["R percentile"].mean()
         share = float((over < EDGE).mean())
         numbers = f"{over.mean():.1f} above tau in the mean, {100 * share:.0f} % of {len(rows)} within {EDGE:g}"
-        numbers += f"; {counted(Values(percentile))} % of random candidates are nearer"
+        numbers += f"; random candidates that are nearer, in %: {counted(Values(percentile))}"
         met = side_of(Values(50 - percentile))
         met = met if met in ("holds here", "undecided") else "as chance"
         verdict = met if share >= MOST else "does not hold here"
