@@ -256,6 +256,8 @@ def selection(built: pd.DataFrame, finished: pd.DataFrame) -> Figure:
         for i, name in enumerate(_in_order(rows.search)):  # the later the smaller: searches may find the same candidate
             _candidates(ax, rows[rows.search == name], full[full.search == name], max(4, 8.5 - 1.5 * i), LOOKS[name])
         ax.axhline(rows.before.mean(), color=GREY, lw=1)
+        ax.update_datalim([(0, rows.before.mean())], updatex=False)
+        ax.margins(y=0.08)  # or the line may be taken for the frame
         ax.set_title(f"{net}\n{_trained(rows, full)}", fontsize=10)
         ax.set_xlabel("MACs removed, % (thop)")
         ax.set_ylabel("top-1 on test images, %")

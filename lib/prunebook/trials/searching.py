@@ -341,7 +341,7 @@ def _before_search(p: Search) -> list[Trial]:
 def learn(p: Learn, context: Context) -> dict[str, Any]:
     """Train an encoder by contrast; by epoch its loss, and the mean cosine of anchors with positives and negatives.
 
-    Then, on triads that it has not seen, the share of them in which the positive is nearer, and the mean cosines.
+    Then what it makes of triads that it has not seen, see `methods.sacp.Apart`.
     """
     scene = _scene(p.baseline, context)
     rankings = _positives(p, p.seed, scene)
