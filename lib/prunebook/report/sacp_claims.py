@@ -149,7 +149,7 @@ CLAIMS = [Claim(*claim) for claim in (
     ("Section 3.5", "Light fine-tuning tells which candidates end best.", "rank correlation with accuracy after full "
      f"training, among those it picked; {OVER}", RESULT, by.light_tells),
     ("Sections 3.5, 4.2", "Choosing the winner on the test set does no harm. (We add this one.)",
-     f"reported accuracy chosen so, minus that chosen on the validation split; holds if within {by.NEGLIGIBLE:g} points, "
+     f"reported accuracy chosen so, minus that chosen by validation; holds if within {by.NEGLIGIBLE:g} points, "
      "nearer than a choice by lot", RESULT, by.choosing_on_test),
     ("Section 4.3", "Millions of candidates have to be scored. (We add this one.)",
      "would take searches of several sizes", NOWHERE, by.untested),

@@ -532,11 +532,11 @@ def _rivals(f: Frames, network: str, search: str, names: Sequence[str]) -> Itera
 
 
 def wins(f: Frames) -> list[Case]:
-    return _against(f, READINGS, (RANDOM, AS_COSTLY), "winner minus winner, both chosen on the validation split")
+    return _against(f, READINGS, (RANDOM, AS_COSTLY), "winner minus winner, both chosen by validation")
 
 
 def wins_over_regression(f: Frames) -> list[Case]:
-    return _against(f, READINGS, (SUPERVISED,), "winner minus winner, both chosen on the validation split")
+    return _against(f, READINGS, (SUPERVISED,), "winner minus winner, both chosen by validation")
 
 
 def wins_by_edges(f: Frames) -> list[Case]:
