@@ -147,7 +147,7 @@ CLAIMS = [Claim(*claim) for claim in (
     ("Abstract, section 3.5", "The search finds a better network than chance under the same budget. (The paper has no "
      "random search.)", "winner minus winner of a random search, at any and at equal cost", RESULT, by.wins),
     ("Section 3.5", "Light fine-tuning tells which candidates end best.", "rank correlation with accuracy after full "
-     f"training, among those it picked; {OVER}", RESULT, by.light_tells),
+     "training, among those it picked; the interval is over candidates", RESULT, by.light_tells),
     ("Sections 3.5, 4.2", "Choosing the winner on the test set does no harm. (We add this one.)",
      f"reported accuracy chosen so, minus that chosen by validation; holds if within {by.NEGLIGIBLE:g} points, "
      "nearer than a choice by lot", RESULT, by.choosing_on_test),
