@@ -1,5 +1,9 @@
+from collections.abc import Iterator
+
 import pytest
 import torch
+
+from prunebook.trials import Store
 
 
 @pytest.fixture(autouse=True)
@@ -8,3 +12,12 @@ def _global_generator_is_left_alone():
     before = torch.random.get_rng_state()
     yield
     torch.random.set_rng_state(before)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """Records of one module's trials alone, and the folder of their files."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PRUNEBOOK_CACHE", str(folder))
+        yield Store(folder / "records", folder / "published")

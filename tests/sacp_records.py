@@ -37,22 +37,24 @@ def encoder(name: str = "infonce", seed: int = 0, **given: Any) -> dict[str, Any
 
 
 def learnt(
-    name: str, cosines: Sequence[tuple[float, float]] = (), seed: int = 0, share: float = 0.5, **given: Any
+    name: str, cosines: Sequence[tuple[float, float]] = (), seed: int = 0, share: float = 0.5, distance: float = 1.0,
+    **given: Any,
 ) -> Record:  # fmt: skip
-    """`cosines`: with positives and with negatives, epoch by epoch; the last are those of new triads. `share`: of these."""
+    """`cosines`: with positives and negatives by epoch; the last are those of new triads, as are `share` and `distance`."""
     history = [{"loss": 1.0, "positive": positive, "negative": negative} for positive, negative in cosines]
     positive, negative = cosines[-1] if cosines else (0.5, 0.5)
-    apart = {"share": share, "positive": positive, "negative": negative}
+    apart = {"share": share, "positive": positive, "negative": negative, "distance": distance}
     return record("learn", encoder(name, seed, **given), {"history": history, "triads": apart})
 
 
 def triads(
     share: Sequence[float], positive: Sequence[float] | None = None, negative: Sequence[float] | None = None,
-    anchor: str = "first", seed: int = 0, **given: Any,
+    distance: Sequence[float] | None = None, anchor: str = "first", positives: str = "l1", seed: int = 0, **given: Any,
 ) -> Record:  # fmt: skip
-    """What encoders with random weights make of triads, one value for each of them."""
-    found = {"share": list(share), "positive": list(positive or share), "negative": list(negative or share)}
-    return record("triads", {"baseline": network(seed, **given), "anchor": anchor}, found)
+    """What encoders with random weights make of triads, one value for each of them; all others are `share` by default."""
+    found = {"share": share, "positive": positive, "negative": negative, "distance": distance}
+    found = {name: list(values or share) for name, values in found.items()}
+    return record("triads", {"baseline": network(seed, **given), "anchor": anchor, "positives": positives}, found)
 
 
 def crowd(of: Record, orders: Sequence[Sequence[int]]) -> Record:

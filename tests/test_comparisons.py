@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import stores
 import torch
 from PIL import Image
 
-from prunebook import cutting, data, features, measure, training, trials, weights
+from prunebook import cutting, data, features, measure, training, weights
 from prunebook.errors import BadValue
 from prunebook.methods import allocation
 from prunebook.plan import PruningPlan
 from prunebook.trials import Record, Store, Trial
-from prunebook.trials.engine import Context
 
 FIT: dict[str, Any] = {"epochs": 2, "lr": 3e-3, "batch_size": 32, "optimizer": "adam", "schedule": "constant", "pad": 0}
 BASE: dict[str, Any] = {"dataset": "digits", "arch": "dice_cnn", "options": {"width": 0.5, "hidden": 16}, "fit": FIT}
@@ -21,26 +21,12 @@ GROWING = {"fit": {**FIT, "epochs": 1}, "every": 5, "delta": 0.01}
 EXAMPLE = torch.zeros(1, 1, 8, 8)
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    folder = tmp_path_factory.mktemp("cache")
-    return Store(folder / "records", folder / "published")
-
-
-@pytest.fixture(autouse=True)
-def _cache(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PRUNEBOOK_CACHE", str(store.local.parent))
-
-
 def run(store: Store, task: str, **params: Any) -> Record:
-    (record,) = trials.run([Trial(task, {"baseline": BASE, **params})], progress=False, store=store)
-    return record
+    return stores.run(store, task, {"baseline": BASE, **params})
 
 
 def baseline(store: Store) -> torch.nn.Module:
-    trial = Trial("baseline", BASE)
-    trials.run([trial], progress=False, store=store)
-    return weights.load(Context("cpu", store).checkpoint(trial))
+    return weights.load(stores.kept_by(store, "baseline", BASE))
 
 
 def dice(**options: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import pytest
 from dice_records import baseline, compared, network, profiled, read, repeated, stopped, sweep, timed, transferred
 
 from prunebook.errors import BadValue
-from prunebook.report import dice_claims, dice_evidence, kcore_tables
+from prunebook.report import dice_claims, dice_evidence, kcore_claims, kcore_tables
 from prunebook.report.kcore_claims import Network, Said, judged
 from prunebook.report.tables import Values
 from prunebook.studies import dice as study
@@ -102,7 +102,8 @@ def test_every_verdict_is_explained():
 
 
 def test_the_page_says_what_the_intervals_are_over():
-    html = dice_claims.shown_claims(dice_claims.claims(equal_macs=repeated("dice", [98.0] * 3))).to_html()
+    html = kcore_claims.shown_claims(dice_claims.claims(equal_macs=repeated("dice", [98.0] * 3)), "thesis").to_html()
+    assert "The thesis's claims, tested. Intervals" in html
     assert "Intervals are over trainings: 3 of dice_cnn on MNIST." in html
     assert "p &lt; 0.05" in html
     given = {"arch": "dice_cnn", "dataset": "mnist", "weights": "some.pt"}

@@ -11,9 +11,12 @@ import torch
 from reported import frame
 from torch import Tensor, nn
 
-from prunebook import measure, models
+from prunebook import data, measure, models, notebooks, training, weights
+from prunebook.errors import MissingData
 from prunebook.methods import sacp
 from prunebook.methods.sacp.training import contrast_as_printed
+from prunebook.studies import sacp as study
+from prunebook.trials import searching
 
 IMAGE = torch.zeros(1, 3, 32, 32)
 
@@ -193,6 +196,35 @@ def test_no_node_of_these_networks_sees_more_than_three_entries(drawn: tuple[str
 
 
 # --- Prose. ---
+
+
+@pytest.mark.data
+def test_published_weights_know_the_validation_images_by_heart() -> None:
+    try:
+        cifar = data.load("cifar10")
+        model = models.build("resnet20")
+        weights.load_into(model, weights.find("resnet20-12fca82f.th"))
+    except MissingData as fault:
+        pytest.skip(str(fault))
+    normal = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+    top1 = [training.evaluate(model, split, **normal).top1 for split in (cifar.val, cifar.test)]
+    assert (len(cifar.val), *top1) == (5000, pytest.approx(99.8, abs=0.05), pytest.approx(91.7, abs=0.05))
+    assert 100 * math.sqrt(0.917 * 0.083 / len(data.halved(cifar).test)) == pytest.approx(0.4, abs=0.05)
+
+
+def test_the_protocol_is_that_of_the_run() -> None:
+    p = notebooks.get("sacp").parameters("lite")
+    assert isinstance(p, study.Parameters)
+    assert (p.seeds, p.chosen_on, p.tau, p.candidates, p.k, p.full) == (3, "half of test", 0.3, 5_000_000, 0, 0)
+    assert (p.sampled, p.shares, p.tolerance, p.free) == ({"resnet20": 120, "resnet56": 60}, [0.5], 0.01, False)
+    assert (p.m, p.recalibrate, p.crowd) == ({"resnet20": 3, "resnet56": 2}, 1000, 99)
+    assert (p.light, p.light_images, p.light_lr, p.finetune_schedule) == (1, 5000, 0.01, "cosine")
+    assert isinstance(p.searches, dict)
+    assert [name for name in p.searches["resnet20"] if name in study.ENCODERS] == ["infonce", "untrained"]
+    assert [name for name in p.searches["resnet56"] if name in study.ENCODERS] == ["infonce"]
+    assert set(p.weights) == {"resnet20", "resnet56"}
+    assert searching.TRIADS == 500
+    assert searching.Search.model_fields["tolerance"].default == 0.005
 
 
 def test_the_printed_loss_with_one_anchor_for_all_is_least_where_all_partners_are_equally_like_it() -> None:

@@ -43,6 +43,7 @@ def test_an_encoders_epochs_are_rows_with_the_gap_between_positives_and_negative
 def test_triads_are_told_beside_encoders_with_random_weights():
     shares, far = [i / 99 for i in range(99)], [0.5] * 99
     crowds = [triads(shares, shares, far), triads([0.9] * 99, anchor="original"), triads([0.9] * 99, seed=1)]
+    crowds.append(triads([0.9] * 99, positives="random"))
     records = [learnt("infonce", [(0.9, 0.5), (0.8, 0.4)], share=0.96), learnt("untrained", share=0.5)]
     first, second = made.triads(records, crowds).to_dict("records")
     assert (first["encoder"], first["share"], first["positive"], first["negative"]) == ("infonce", 0.96, 0.8, 0.4)
@@ -51,9 +52,23 @@ def test_triads_are_told_beside_encoders_with_random_weights():
     assert first["share p below"] == pytest.approx(97 / 100)
     assert (first["negative p below"], first["negative p above"]) == (1 / 100, 1)
     assert second["share p above"] > 0.4
-    alone = made.triads([learnt("infonce (anchor original)", [(0.9, 0.5)])], crowds[:1]).iloc[0]
-    assert math.isnan(alone["share p above"])
-    assert math.isnan(alone["share low"])
+    alone, control = made.triads([learnt("infonce (anchor original)"), learnt("random order")], crowds[:1]).to_dict(
+        "records"
+    )
+    for row in (alone, control):  # made of other triads than those of this crowd
+        assert math.isnan(row["share p above"])
+        assert math.isnan(row["share low"])
+    (control,) = made.triads([learnt("random order", share=0.95)], crowds).to_dict("records")
+    assert (control["encoder"], control["share p above"]) == ("random order", 1 / 100)
+
+
+def test_strangers_of_one_anchor_are_its_own_negatives_so_that_their_distance_says_nothing():
+    records = [learnt(name, distance=0.4) for name in ("infonce", "infonce (anchor original)")]
+    crowds = [triads([0.5] * 99, anchor=anchor) for anchor in ("first", "original")]
+    first, original = made.triads(records, crowds).to_dict("records")
+    assert (first["distance"], first["distance p below"]) == (0.4, 1 / 100)
+    assert all(math.isnan(original[f"distance{end}"]) for end in ("", " low", " high", " p below", " p above"))
+    assert original["share p above"] == 1
 
 
 # What a score knows

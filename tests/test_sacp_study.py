@@ -129,6 +129,10 @@ def test_every_score_has_encoders_with_random_weights_beside_it() -> None:
     assert {str(t.parameters.of) for t in study.crowds(p)} == scored
     assert {t.parameters.encoders for t in (*study.crowds(p), *study.triads(p))} == {50}
     assert {t.parameters.anchor for t in study.triads(p)} == {"first", "original"}
+    controlled = Parameters.check(SOME | COMPARED | {"encoders": ["infonce", "random order", "no edges"]})
+    assert [(t.parameters.anchor, t.parameters.positives) for t in study.triads(controlled)] == [
+        ("first", "l1"), ("first", "random")
+    ]  # fmt: skip
     none = Parameters.check(SOME | COMPARED | {"crowd": 0})
     assert study.crowds(none) == study.triads(none) == []
 

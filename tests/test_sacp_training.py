@@ -143,7 +143,7 @@ def test_triads_are_told_apart_as_often_as_the_positive_is_nearer(anchor):
     r = space.sample(60, seed=7)
     negatives = random_masks(space, r, torch.Generator().manual_seed(7))
     firsts = ranked_masks(space, [torch.arange(width) for width in graph.widths])
-    near = far = wins = 0.0
+    near = far = wins = strange = 0.0
     for i, ratios in enumerate(r.tolist()):
         rows = [0] * space.L if anchor == "original" else ratios
         anchors, positive, negative = (
@@ -154,9 +154,12 @@ def test_triads_are_told_apart_as_often_as_the_positive_is_nearer(anchor):
                 [mask[i] for mask in negatives],
             )
         )
-        cosines = [F.cosine_similarity(anchors, other, dim=0).item() for other in (positive, negative)]
+        stranger = encoder(graph.assemble([mask[i - 1] for mask in negatives])[None])[0]
+        cosines = [F.cosine_similarity(anchors, other, dim=0).item() for other in (positive, negative, stranger)]
         near, far, wins = near + cosines[0] / 60, far + cosines[1] / 60, wins + (cosines[0] > cosines[1]) / 60
-    assert found == pytest.approx((wins, near, far), abs=1e-5)
+        strange += cosines[2] / 60
+    assert found[:3] == pytest.approx((wins, near, far), abs=1e-5)
+    assert found.distance == pytest.approx((1 - far) / (1 - strange) if anchor == "first" else 1, rel=1e-3)
 
 
 def test_what_infonce_has_learnt_tells_triads_apart_that_it_has_not_seen():
@@ -166,6 +169,25 @@ def test_what_infonce_has_learnt_tells_triads_apart_that_it_has_not_seen():
     assert max(unlearnt) < 0.95
     with pytest.raises(BadValue, match="triads is 0"):
         apart(trained, *parts(), 0)
+
+
+@pytest.mark.parametrize("loss", ["infonce", "as-printed"])
+def test_any_order_that_always_returns_is_told_apart_as_l1_s_is(loss):
+    graph, space, _ = parts()
+    orders = [torch.randperm(width, generator=torch.Generator().manual_seed(3)) for width in graph.widths]
+    trained = train(graph, space, orders, 320, 6, loss=loss, lr=1e-2, encoder=small_encoder()).encoder
+    unlearnt = [apart(Encoder(graph, hidden=16, out=8, seed=s), graph, space, orders, 200, seed=9) for s in range(20)]
+    found = apart(trained, graph, space, orders, 200, seed=9)
+    assert found.share > max(one.share for one in unlearnt)
+
+
+def test_the_printed_loss_draws_negatives_near_beside_strangers_though_their_cosine_falls():
+    unlearnt = [apart(Encoder(parts()[0], hidden=16, out=8, seed=seed), *parts(), 200, seed=9) for seed in range(20)]
+    printed = apart(
+        train(*parts(), 320, 6, loss="as-printed", lr=1e-2, encoder=small_encoder()).encoder, *parts(), 200, seed=9
+    )
+    assert printed.distance < min(one.distance for one in unlearnt)
+    assert printed.negative < sum(one.negative for one in unlearnt) / 20
 
 
 def test_regression_learns_an_accuracy_that_falls_with_the_pruned_share():

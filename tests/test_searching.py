@@ -4,16 +4,16 @@ import json
 import re
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from stores import kept_by, run
 from torch import Tensor, nn
 
-from prunebook import cutting, data, measure, models, training, trials, weights
+from prunebook import cutting, data, measure, models, training, weights
 from prunebook.errors import BadValue
 from prunebook.methods import sacp
 from prunebook.trials import Record, Store, Trial, estimate, searching
@@ -30,28 +30,6 @@ AS_COSTLY: dict[str, Any] = {**RANDOM, "like": SEARCH}
 EXAMPLE = torch.zeros(1, 1, 8, 8)
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    folder = tmp_path_factory.mktemp("cache")
-    return Store(folder / "records", folder / "published")
-
-
-@pytest.fixture(autouse=True)
-def _cache(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PRUNEBOOK_CACHE", str(store.local.parent))
-
-
-def run(store: Store, task: str, params: dict[str, Any]) -> Record:
-    (record,) = trials.run([Trial(task, params)], progress=False, store=store)
-    return record
-
-
-def kept_by(store: Store, task: str, params: dict[str, Any]) -> Path:
-    """The file that a trial leaves for others."""
-    run(store, task, params)
-    return Context("cpu", store).checkpoint(Trial(task, params))
-
-
 class Scene:
     """The baseline and what the method makes of it, without the tasks."""
 
@@ -64,7 +42,8 @@ class Scene:
         self.digits = data.load("digits")
 
     def cut(self, r: list[int]) -> nn.Module:
-        return sacp.plan_of(*self.of, torch.tensor(r)).apply(self.model, EXAMPLE)
+        plan = sacp.plan_of(*self.of, torch.tensor(r))
+        return plan.apply(self.model, EXAMPLE).to(memory_format=torch.channels_last)  # the same sums in the same order
 
     def removed(self, r: list[int]) -> float:
         return 1 - measure.cost(self.cut(r), EXAMPLE).macs / measure.cost(self.model, EXAMPLE).macs
@@ -82,9 +61,7 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def scene(store: Store) -> Scene:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PRUNEBOOK_CACHE", str(store.local.parent))
-        return Scene(store)
+    return Scene(store)
 
 
 def assert_same_tensors(kept: dict[str, Tensor], module: nn.Module, prefix: str) -> None:
@@ -99,22 +76,29 @@ def assert_same_tensors(kept: dict[str, Tensor], module: nn.Module, prefix: str)
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"loss": "as-printed", "anchor": "original", "seed": 2}, {"edges": "none"}, {"edges": "shuffled", "seed": 1}],
-)
+    [{}, {"loss": "as-printed", "anchor": "original", "seed": 2}, {"edges": "none"}, {"edges": "shuffled", "seed": 1},
+     {"positives": "random", "seed": 1}],
+)  # fmt: skip
 def test_an_encoder_is_the_one_that_the_method_trains(store: Store, scene: Scene, changes: dict[str, Any]) -> None:
     params = LEARN | {"epochs": 1} | changes
     seed, edges = params.get("seed", 0), params.get("edges", "network")
     settings = {name: params[name] for name in ("loss", "anchor") if name in params}
     encoder = sacp.Encoder(scene.graph, seed=seed, edges=edges)
-    trained = sacp.train(*scene.of, configurations=64, epochs=1, seed=seed, encoder=encoder, **settings)
+    order = scene.of if params.get("positives", "l1") == "l1" else (*scene.of[:2], random_orders(scene, seed))
+    trained = sacp.train(*order, configurations=64, epochs=1, seed=seed, encoder=encoder, **settings)
     assert_same_tensors(load_file(kept_by(store, "learn", params)), trained.encoder, "encoder.")
     result = run(store, "learn", params).result
     assert result["history"] == [pytest.approx(trained.history[0]._asdict(), abs=1e-6)]
-    apart = sacp.apart(trained.encoder, *scene.of, 500, params.get("anchor", "first"), searching.UNLEARNT)
+    apart = sacp.apart(trained.encoder, *order, 500, params.get("anchor", "first"), searching.UNLEARNT)
     assert result["triads"] == pytest.approx(apart._asdict(), abs=1e-6)
     scores = run(store, "score", {"encoder": params, "of": RANDOM}).result["scores"]
     r = torch.tensor([row["r"] for row in run(store, "search", RANDOM).result["best"]])
     assert scores == pytest.approx(sacp.Scorer(trained.encoder, *scene.of)(r).tolist(), abs=1e-6)
+
+
+def random_orders(scene: Scene, seed: int) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(searching.UNLEARNT + seed)
+    return [torch.randperm(width, generator=generator) for width in scene.graph.widths]
 
 
 def test_an_encoder_without_epochs_is_as_it_was_drawn(store: Store, scene: Scene) -> None:
@@ -294,6 +278,16 @@ def test_triads_are_told_apart_by_encoders_of_other_random_weights(store: Store,
     apart = sacp.apart(encoder, *scene.of, 500, "original", searching.UNLEARNT)
     assert {name: values[1] for name, values in result.items()} == pytest.approx(apart._asdict(), abs=1e-6)
     assert {len(values) for values in result.values()} == {39}
+
+
+def test_encoders_of_random_weights_tell_random_orders_apart_each_its_own(store: Store, scene: Scene) -> None:
+    params = {"baseline": BASE, "positives": "random", "encoders": 39, "seed": 1}
+    result = run(store, "triads", params).result
+    for i in (0, 38):
+        encoder = sacp.Encoder(scene.graph, seed=searching.UNLEARNT + 39 + i)
+        order = random_orders(scene, 39 + i)
+        apart = sacp.apart(encoder, *scene.of[:2], order, 500, "first", searching.UNLEARNT)
+        assert {name: values[i] for name, values in result.items()} == pytest.approx(apart._asdict(), abs=1e-6)
 
 
 # Images that choose, where the network has seen the validation split
@@ -552,6 +546,10 @@ def test_different_trials_have_different_words() -> None:
     found = [
         *(Trial("learn", LEARN | change) for change in ({}, {"loss": "as-printed"}, {"anchor": "original"}, {"epochs": 0})),
         *(Trial("learn", LEARN | change) for change in ({"edges": "none"}, {"edges": "shuffled"}, {"seed": 1})),
+        *(
+            Trial(task, given | {"positives": "random"})
+            for task, given in (("learn", LEARN), ("triads", {"baseline": BASE}))
+        ),
         *(Trial("sample", SAMPLE | change) for change in ({}, {"removed": None}, {"tau": 0.2}, {"seed": 1}, {"n": 9})),
         *(Trial("regress", REGRESS | change) for change in ({}, {"epochs": 4}, {"seed": 1})),
         *(Trial("score", {"encoder": e, "of": o}) for e in (LEARN, REGRESS) for o in (SAMPLE, SEARCH, RANDOM)),
@@ -589,6 +587,7 @@ def test_the_training_of_candidates_is_estimated_and_an_encoder_s_is_not() -> No
         ("learn", LEARN | {"loss": "triplet"}, "loss is 'triplet', but must be one of: infonce, as-printed"),
         ("learn", LEARN | {"edges": "shufled"}, "edges is 'shufled'.*did you mean 'shuffled'"),
         ("learn", LEARN | {"configurations": 1}, "configurations is 1"),
+        ("learn", LEARN | {"positives": "L2"}, "positives is 'L2', but must be one of: l1, random"),
         ("sample", SAMPLE | {"removed": 1.0}, "removed is 1.0"),
         ("sample", SAMPLE | {"split": "train"}, "split is 'train', but must be one of: val, test"),
         ("crowd", {"of": SAMPLE, "encoders": 20}, "encoders is 20"),

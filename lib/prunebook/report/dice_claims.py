@@ -4,18 +4,15 @@ Every verdict is computed, by `dice_evidence.side` from a paired difference or b
 `CLAIM_VERDICTS` says what each word means.
 """
 
-import html
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from prunebook.errors import choose
 from prunebook.report import dice_evidence as by
-from prunebook.report import tables
 from prunebook.report.dice_evidence import Records
 from prunebook.report.dice_tables import GUESSED, SAME_COST, SAME_LEAD, THESIS_EPOCHS, THESIS_MODELS, network
-from prunebook.report.kcore_claims import Claim, Network, Said, judged
+from prunebook.report.kcore_claims import Claim, Network, Said, by_part, table_of
 from prunebook.trials import Record
 from prunebook.trials.engine import check_networks
 
@@ -89,21 +86,8 @@ def claims(**records: Sequence[Record]) -> pd.DataFrame:
         the test split, after fine-tuning where there was one. A verdict begins with what was not as in the thesis's
         statement (`conditions`). No correction is made for the number of claims; `attrs["repetitions"]` says so.
     """
-    for name in records:
-        choose("records", name, Records._fields)
-    given = Records(**records)
-    found = pd.DataFrame([judged(claim, given, conditions) for claim in CLAIMS])
-    found.attrs["repetitions"] = over_what(given)
-    return found
-
-
-def shown_claims(frame: pd.DataFrame) -> Any:
-    """`claims` for a page of a book: each case on its own line."""
-    lines = frame.assign(here=frame.here.str.replace("; | — ", "\n", regex=True))
-    narrow = lines.map(html.escape).replace("\n", "<br>", regex=True)
-    narrow["claim"] = "<b>" + narrow.place + "</b><br>" + narrow.claim + "<br><i>By: " + narrow["tested by"] + "</i>"
-    caption = f"The thesis's claims, tested. {frame.attrs['repetitions']}"
-    return tables.page_style(narrow[["claim", "here", "verdict"]].style.hide().set_caption(caption))
+    given: Records = by_part(Records, records)
+    return table_of(CLAIMS, given, conditions, over_what(given))
 
 
 def over_what(r: Records) -> str:

@@ -4,6 +4,7 @@ Every verdict is computed, by `sign` from a paired difference or by the claim's 
 word means.
 """
 
+import html
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -92,6 +93,9 @@ class Said(NamedTuple):
     epochs: int = 0  # of fine-tuning, for statements about accuracy
 
 
+Words = Callable[[Said, frozenset[Network], int], str]  # the conditions of a case: what is said, on what, how long tuned
+
+
 class Case(NamedTuple):
     """One case of a claim: which network (and tau), our numbers as text, the verdict, and on what it was found."""
 
@@ -129,26 +133,37 @@ def claims(**records: Sequence[Record]) -> pd.DataFrame:
         verdict begins with what was not as in the paper's statement (`conditions`). No correction is made for the number of
         claims; `attrs["repetitions"]` says so, and what the intervals are over.
     """
+    given: Records = by_part(Records, records)
+    return table_of(CLAIMS, given, conditions, over_what(given))
+
+
+def by_part(kind: Any, records: Mapping[str, Sequence[Record]]) -> Any:
+    """Records as a NamedTuple `kind`, whose fields are the parts of a study; BadValue for a name that is none of them."""
     for name in records:
-        choose("records", name, Records._fields)
-    given = Records(**records)
-    found = pd.DataFrame([judged(claim, given, conditions) for claim in CLAIMS])
-    found.attrs["repetitions"] = over_what(given)
+        choose("records", name, kind._fields)
+    return kind(**records)
+
+
+def table_of(claims: Sequence[Claim], records: Any, words: Words, repetitions: str) -> pd.DataFrame:
+    """One row for each claim of a paper, by `judged`; `attrs["repetitions"]` says what the intervals are over."""
+    found = pd.DataFrame([judged(claim, records, words) for claim in claims])
+    found.attrs["repetitions"] = repetitions
     return found
 
 
-def judged(claim: Claim, records: Any, words: Callable[[Said, frozenset[Network], int], str]) -> dict[str, str]:
+def judged(claim: Claim, records: Any, words: Words) -> dict[str, str]:
     """The row of one claim; `words` names the conditions of a case."""
     cases = claim.test(records)
     row = {"place": claim.place, "claim": claim.claim, "tested by": claim.tested}
     return row | {"here": told(cases), "verdict": combined(cases, claim.said, words)}
 
 
-def shown_claims(frame: pd.DataFrame) -> Any:
-    """`claims` for a page of a book: each case on its own line."""
-    narrow = frame.assign(here=frame.here.str.replace("; | — ", "<br>", regex=True))
+def shown_claims(frame: pd.DataFrame, of: str = "paper") -> Any:
+    """`table_of` for a page of a book, each case on its own line; `of` is what the text calls where the claims are from."""
+    lines = frame.assign(here=frame.here.str.replace("; | — ", "\n", regex=True))
+    narrow = lines.map(html.escape).replace("\n", "<br>", regex=True)
     narrow["claim"] = "<b>" + narrow.place + "</b><br>" + narrow.claim + "<br><i>By: " + narrow["tested by"] + "</i>"
-    caption = f"The paper's claims, tested. {frame.attrs['repetitions']}"
+    caption = f"The {of}'s claims, tested. {frame.attrs['repetitions']}"
     return tables.page_style(narrow[["claim", "here", "verdict"]].style.hide().set_caption(caption))
 
 
@@ -201,7 +216,7 @@ def _is_other(network: Network, archs: Sequence[str]) -> bool:
     return other_cost(PAPER_DATASETS.get(network.dataset, ""), PAPER_NAMES[network.arch], network.macs) > SAME_COST
 
 
-def combined(cases: Sequence[Case], said: Said, words: Callable[[Said, frozenset[Network], int], str] = conditions) -> str:
+def combined(cases: Sequence[Case], said: Said, words: Words = conditions) -> str:
     """One verdict for all cases, after the conditions that they share; `words` names those of a case."""
     if not cases:
         return UNTESTED

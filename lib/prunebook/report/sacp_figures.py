@@ -25,15 +25,16 @@ from prunebook import models
 from prunebook.methods import sacp
 from prunebook.report import sacp_tables
 from prunebook.report.figures import GREY, PALETTE, require_some
-from prunebook.studies.sacp import ENCODERS, SEARCHES, Parameters, dial
+from prunebook.studies.sacp import ENCODERS, SEARCHES, Parameters, by_contrast, dial
 from prunebook.trials import Record
 from prunebook.trials.estimate import facts
 
+COLORS = (*PALETTE, GREY)
 LOOKS: dict[str, dict[str, Any]] = {
-    name: {"color": PALETTE[color], "marker": marker}
-    for name, color, marker in zip(SEARCHES, (0, 9, 3, 6, 7, 5, 8, 4, 1, 2), "opshX^v*DP", strict=True)
+    name: {"color": COLORS[color], "marker": marker}
+    for name, color, marker in zip(SEARCHES, (0, 9, 3, 6, 7, 5, 8, 10, 4, 1, 2), "opshX^v<*DP", strict=True)
 }
-LEARNT = ("infonce", "as printed", "infonce (anchor original)", "as printed (anchor original)", "no edges", "shuffled edges")
+LEARNT = tuple(name for name in ENCODERS if by_contrast(name))
 SCATTERED = ("infonce", "as printed", "untrained", "sacp-1", "L1 norm kept", "MACs kept")  # of all that may predict
 KINDS = {"encoder": (0, "o"), "simple": (1, "s")}  # of predictors: color, marker
 LINES = ("-", "--", ":", "-.")  # one for each network of a panel
@@ -128,7 +129,7 @@ def scatter(candidates: pd.DataFrame) -> Figure:
         ax.xaxis.set_major_locator(MaxNLocator(4))
         ax.set_xlabel("predicted accuracy, %" if name == "sacp-1" else "score" if name in ENCODERS else "share")
     for ax in axes[::2]:
-        ax.set_ylabel("top-1 on the\ntest split, %")
+        ax.set_ylabel("top-1 on\ntest images, %")
     one = candidates.iloc[0]
     fig.suptitle(f"{one.network}: {one['sample']}, {candidates.place.nunique()} candidates", fontsize=10)
     return fig
@@ -255,9 +256,11 @@ def selection(built: pd.DataFrame, finished: pd.DataFrame) -> Figure:
         for i, name in enumerate(_in_order(rows.search)):  # the later the smaller: searches may find the same candidate
             _candidates(ax, rows[rows.search == name], full[full.search == name], max(4, 8.5 - 1.5 * i), LOOKS[name])
         ax.axhline(rows.before.mean(), color=GREY, lw=1)
+        ax.update_datalim([(0, rows.before.mean())], updatex=False)
+        ax.margins(y=0.08)  # or the line may be taken for the frame
         ax.set_title(f"{net}\n{_trained(rows, full)}", fontsize=10)
         ax.set_xlabel("MACs removed, % (thop)")
-        ax.set_ylabel("top-1 on the test split, %")
+        ax.set_ylabel("top-1 on test images, %")
     names = _in_order(built.search)
     keys = [Line2D([], [], ls="", **LOOKS[name]) for name in names] + [Line2D([], [], **RING | {"ms": 9})]
     words = [*names, "chosen by validation"]
@@ -308,7 +311,7 @@ def figure2(best_of: pd.DataFrame) -> Figure:
         ax.set_xlabel({"m": "m, candidates lightly fine-tuned", "k": "k, networks trained in full"}[x])
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     for ax in axes[::2]:
-        ax.set_ylabel("top-1 on the test split, %")
+        ax.set_ylabel("top-1 on test images, %")
     names = _in_order(best_of.search)
     keys = [Line2D([], [], **LOOKS[name]) for name in names] + [Line2D([], [], color="black", ls=ls) for ls in ("-", ":")]
     words = [*names, "chosen by validation", "chosen by test, as in the paper"]

@@ -36,7 +36,7 @@ RESAMPLES = 2000
 UNTUNED = "no epochs"
 
 HISTORIES = (*PLACE, "encoder", "epoch", "loss", "positive", "negative", "gap")
-TOLD = ("share", "positive", "negative")  # of triads
+TOLD = ("share", "positive", "negative", "distance")  # of triads
 APART = (*PLACE, "encoder", *(f"{name}{end}" for name in TOLD for end in ("", " low", " high", " p below", " p above")))
 CANDIDATES = (*PLACE, "draw", "sample", "place", "test", *SIMPLE)  # then a column for each encoder
 CORRELATIONS = ("network", "sample", "predictor", "kind", "n", "seeds", "rho", "low", "high", "random low", "random high",
@@ -61,23 +61,32 @@ def histories(learnt: Sequence[Record]) -> pd.DataFrame:
 def triads(learnt: Sequence[Record], crowds: Sequence[Record] = ()) -> pd.DataFrame:
     """One row for each encoder that learnt by contrast, or not at all: columns `APART`.
 
-    What it makes of triads that it has not seen: "share" of those in which the positive is nearer to the anchor, and mean
-    cosines "positive" and "negative". "low" and "high" are what the middle 95 % of encoders with random weights have, "p
-    below" and "p above" the share of them that are at most, or at least, there, the encoder itself counted in; NaN without.
+    What it makes of triads that it has not seen (`methods.sacp.Apart`): "share" of those in which the positive is nearer to
+    the anchor, mean cosines "positive" and "negative", and the "distance" of the negative over that of other triads' ones,
+    which says nothing where all have one anchor: NaN. "low" and "high" are what the middle 95 % of encoders with random
+    weights have, "p below" and "p above" the share of them that are at most, or at least, there, the encoder itself counted
+    in; NaN without.
     """
-    known = {(key_of(r.params["baseline"]), r.params["anchor"]): r.result for r in crowds}
+    known = {_kind(r.params): r.result for r in crowds}
     rows = []
     for record in learnt:
         p = record.params
         row = {**place_of(p["baseline"], p["seed"]), "encoder": encoder_of(p)}
-        crowd = known.get((key_of(p["baseline"]), p.get("anchor", "first")), {})
+        crowd = known.get(_kind(p), {})
         for name in TOLD:
-            value, others = record.result["triads"][name], np.array(crowd.get(name, []), dtype=float)
+            known_here = name != "distance" or p.get("anchor", "first") == "first"
+            value = record.result["triads"][name] if known_here else math.nan
+            others = np.array(crowd.get(name, []) if known_here else [], dtype=float)
             low, high = middle95(others)
             row |= {name: value, f"{name} low": low, f"{name} high": high}
             row |= {f"{name} p below": share_of(others <= value), f"{name} p above": share_of(others >= value)}
         rows.append(row)
     return as_table(rows, APART)[list(APART)]
+
+
+def _kind(params: Mapping[str, Any]) -> tuple[str, str, str]:
+    """What the triads of a "learn" or "triads" trial are made of: baseline, anchors and positives."""
+    return key_of(params["baseline"]), params.get("anchor", "first"), params.get("positives", "l1")
 
 
 def share_of(others: np.ndarray) -> float:

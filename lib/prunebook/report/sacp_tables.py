@@ -81,7 +81,7 @@ def encoder_of(params: Mapping[str, Any]) -> str:
     """
     if params["kind"] == "regression":
         return SUPERVISED
-    usual = {"loss": "infonce", "anchor": "first", "edges": "network"}
+    usual = {"loss": "infonce", "anchor": "first", "edges": "network", "positives": "l1"}
     chosen = {name: params[name] for name, value in usual.items() if params.get(name, value) != value}
     chosen |= {} if params.get("epochs", 1) else {"epochs": 0}
     found = (name for name, options in ENCODERS.items() if options == chosen and name != SUPERVISED)

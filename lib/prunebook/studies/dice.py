@@ -8,7 +8,16 @@ from pydantic import Field, field_validator, model_validator
 from prunebook import data, models
 from prunebook.errors import choose, require
 from prunebook.methods.baselines import CRITERIA
-from prunebook.studies.parameters import NetworkParameters, Schedule, known, known_archs, listed, within
+from prunebook.studies.parameters import (
+    NetworkParameters,
+    Schedule,
+    known,
+    known_archs,
+    listed,
+    shares_of_macs,
+    tables_of,
+    within,
+)
 from prunebook.trials import Trial
 
 if TYPE_CHECKING:
@@ -103,11 +112,8 @@ class Parameters(NetworkParameters):
     _known_methods = field_validator("methods")(known("method", METHODS))
     _known_variants = field_validator("variants")(known("variant", VARIANTS))
     _known_tunings = field_validator("tunings")(known("tuning", TRAINABLE))
-
-    @field_validator("targets")
-    @classmethod
-    def _are_targets(cls, value: list[float]) -> list[float]:
-        return within("target", value, 0, 1, "a share of the MACs between 0 and 1, such as 0.43", ends=False)
+    _are_targets = field_validator("targets")(shares_of_macs("target"))
+    _are_tables = field_validator("tables")(tables_of("thesis", 2, 3))
 
     @field_validator("ratios", "curve")
     @classmethod
@@ -135,11 +141,6 @@ class Parameters(NetworkParameters):
         for dataset, seeds in value.items():
             require(1 <= seeds <= 100, f"seeds_of {dataset}", seeds, "from 1 to 100")
         return value
-
-    @field_validator("tables")
-    @classmethod
-    def _are_tables(cls, value: list[int]) -> list[int]:
-        return [int(table) for table in within("table", value, 2, 3, "one of the thesis's tables 2 and 3")]
 
     @field_validator("beside")
     @classmethod

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from prunebook import models
 from prunebook.errors import require
 from prunebook.methods.kcore import SCORES
-from prunebook.studies.parameters import NetworkParameters, Schedule, known, listed, within
+from prunebook.studies.parameters import NetworkParameters, Schedule, known, listed, shares_of_macs, tables_of, within
 from prunebook.trials import Trial
 
 VARIANTS: dict[str, dict[str, Any]] = {  # other readings of what the paper leaves open, as parameters of the task "prune"
@@ -87,15 +87,8 @@ class Parameters(NetworkParameters):
     def _in_range(cls, value: list[float]) -> list[float]:
         return within("tau", value, 0, 1, "a number from 0 to 1")
 
-    @field_validator("targets")
-    @classmethod
-    def _are_shares(cls, value: list[float]) -> list[float]:
-        return within("target", value, 0, 1, "a share of the MACs between 0 and 1, such as 0.5", ends=False)
-
-    @field_validator("tables")
-    @classmethod
-    def _are_tables(cls, value: list[int]) -> list[int]:
-        return [int(table) for table in within("table", value, 1, 8, "one of the paper's tables 1 to 8")]
+    _are_targets = field_validator("targets")(shares_of_macs("target"))
+    _are_tables = field_validator("tables")(tables_of("paper", 1, 8))
 
     @model_validator(mode="after")
     def _belong_together(self) -> "Parameters":

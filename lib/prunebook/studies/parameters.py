@@ -64,6 +64,17 @@ def known(name: str, allowed: Iterable[str]) -> Callable[[Iterable[str]], list[s
     return lambda values: list(dict.fromkeys(choose(name, value, names) for value in values))
 
 
+def shares_of_macs(name: str) -> Callable[[Iterable[float]], list[float]]:
+    """A validator of a list of shares of the MACs to remove."""
+    return lambda values: within(name, values, 0, 1, "a share of the MACs between 0 and 1, such as 0.5", ends=False)
+
+
+def tables_of(text: str, first: int, last: int) -> Callable[[Iterable[int]], list[int]]:
+    """A validator of a list of tables that a text has, by their numbers."""
+    allowed = f"one of the {text}'s tables {first} {'and' if last == first + 1 else 'to'} {last}"
+    return lambda values: [int(table) for table in within("table", values, first, last, allowed)]
+
+
 class NetworkParameters(NotebookParameters):
     """What studies that prune trained networks have in common: data, networks, and how these are trained here."""
 

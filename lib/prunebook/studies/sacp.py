@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, Validation
 
 from prunebook import models
 from prunebook.errors import BadValue, nearest, require
-from prunebook.studies.parameters import NetworkParameters, Schedule, known, listed, within
+from prunebook.studies.parameters import NetworkParameters, Schedule, known, listed, shares_of_macs, tables_of
 from prunebook.trials import Trial
 from prunebook.trials.tasks import Fit
 
@@ -20,6 +20,7 @@ ENCODERS: dict[str, dict[str, Any]] = {  # what a score can come from, as parame
     "untrained": {"epochs": 0},
     "no edges": {"edges": "none"},
     "shuffled edges": {"edges": "shuffled"},
+    "random order": {"positives": "random"},  # learns an order of channels that means nothing, as it does L1's
     "sacp-1": {},  # learns accuracies instead of contrasts: the paper's ablation
 }
 RANDOM = "random"
@@ -94,15 +95,8 @@ class Parameters(NetworkParameters):
     _known_encoders = field_validator("encoders")(lambda value: _each(value, known("encoder", ENCODERS)))
     _known_searches = field_validator("searches")(lambda value: _each(value, known("search", SEARCHES)))
 
-    @field_validator("shares")
-    @classmethod
-    def _are_shares(cls, value: list[float]) -> list[float]:
-        return within("share", value, 0, 1, "a share of the MACs between 0 and 1, such as 0.5", ends=False)
-
-    @field_validator("tables")
-    @classmethod
-    def _are_tables(cls, value: list[int]) -> list[int]:
-        return [int(table) for table in within("table", value, 3, 4, "one of the paper's tables 3 and 4")]
+    _are_shares = field_validator("shares")(shares_of_macs("share"))
+    _are_tables = field_validator("tables")(tables_of("paper", 3, 4))
 
     @field_validator("tau", *COUNTS, mode="before")
     @classmethod
@@ -349,10 +343,10 @@ def triads(p: Parameters) -> list[Trial]:
         return []
     found = []
     for case in cases(p):
-        names = filter(by_contrast, scoring(p, case.arch))
-        anchors = dict.fromkeys(ENCODERS[name].get("anchor", "first") for name in names)
+        kinds = [ENCODERS[name] for name in scoring(p, case.arch) if by_contrast(name)]
+        made = dict.fromkeys((one.get("anchor", "first"), one.get("positives", "l1")) for one in kinds)
         common = {"baseline": baseline(p, case).params, "encoders": p.crowd, "seed": _draw(p, case)}
-        found += [{**common, "anchor": anchor} for anchor in anchors]
+        found += [{**common, "anchor": anchor, "positives": positives} for anchor, positives in made]
     return [Trial("triads", one) for one in found]
 
 

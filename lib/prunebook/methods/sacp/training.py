@@ -121,11 +121,17 @@ def train(
 
 
 class Apart(NamedTuple):
-    """`share` of triads whose positive is nearer to the anchor than the negative, ties counting half; and mean cosines."""
+    """What an encoder makes of triads.
+
+    share : of those whose positive is nearer to the anchor than the negative, ties counting half
+    positive, negative : mean cosines with the anchor
+    distance : mean 1 - cosine of an anchor and its negative, over that of it and another triad's; 1 where all are alike
+    """
 
     share: float
     positive: float
     negative: float
+    distance: float
 
 
 @torch.no_grad()
@@ -143,6 +149,11 @@ def apart(
     A gap of the mean cosines does not say that: an encoder with random weights has one too, and two clouds that overlap
     have means that differ. Chance has a `share` of a half; but one encoder's triads are not independent of each other, as
     all positives are the beginnings of the same lists. So set it beside those of encoders that have not learnt.
+
+    Nor does a cosine say whether a negative is far: random weights give all embeddings much in common, and whatever spreads
+    them lowers every cosine. `distance` is free of that. An anchor and its negative differ in which channels stay, an anchor
+    and another's also in how many: near 0, only how many counts; above 1, negatives are farther than strangers. With one
+    anchor for all, strangers are the same negatives, and it says nothing.
     """
     choose("anchor", anchor, ANCHORS)
     require(isinstance(triads, int) and triads >= 1, "triads", triads, "a whole number of at least 1")
@@ -151,10 +162,11 @@ def apart(
     anchors = select(firsts, drawn) if anchor == "first" else [table[:1] for table in firsts]
     positives = select(ranked_masks(space, rankings), drawn)
     negatives = random_masks(space, drawn, torch.Generator().manual_seed(seed))
-    first = encoder.embed(anchors)
-    near, far = (F.cosine_similarity(first, encoder.embed(masks), dim=1) for masks in (positives, negatives))
+    first, positive, negative = (encoder.embed(masks) for masks in (anchors, positives, negatives))
+    near, far, strangers = (F.cosine_similarity(first, o, dim=1) for o in (positive, negative, negative.roll(1, 0)))
     share = (near > far).double().mean() + (near == far).double().mean() / 2
-    return Apart(float(share), float(near.mean()), float(far.mean()))
+    own, others = (float((1 - cosines.double()).mean()) for cosines in (far, strangers))
+    return Apart(float(share), float(near.mean()), float(far.mean()), own / others if others > _EPS else 1.0)
 
 
 def contrast(anchor: Tensor, positive: Tensor, negative: Tensor, temperature: float) -> Tensor:
