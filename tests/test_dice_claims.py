@@ -198,6 +198,8 @@ def test_others_are_clustered_if_their_means_are_close():
     scattered = [r for m in ("l1", "random") for r in repeated(m, [90.0, 80.0, 99.0], layers="all", **alone())]
     far = repeated("group_norm", [80.0] * 3, layers="all", **alone())
     assert verdict("lie close together", fixed_ratio=scattered + far) == HERE + "holds here"
+    once = [r for m in ("l1", "random") for r in repeated(m, [90.0], layers="all", **alone())]
+    assert claim("lie close together", fixed_ratio=once).here.endswith("0.00 points between 2 methods, one training")
 
 
 def test_consistently_means_in_every_cell():

@@ -196,7 +196,8 @@ def clustered(r: Records) -> list[Case]:
             means, n = [fmean(found) for found in values], min(map(len, values))
             noise = math.sqrt(fmean(pvariance(found) * len(found) / max(1, len(found) - 1) for found in values))
             width = max(means) - min(means)
-            numbers = f"{width:.2f} points between {len(means)} methods, deviation over trainings {noise:.2f}"
+            spread = f"deviation over trainings {noise:.2f}" if n > 1 else "one training"
+            numbers = f"{width:.2f} points between {len(means)} methods, {spread}"
             verdict = _rule(width <= max(CLUSTERED, 2 * noise), n)
             cases.append(Case(name, numbers, verdict, "", _on(rows), _epochs(rows, moment)))
     return cases

@@ -437,10 +437,8 @@ def differences(p: Parameters) -> list[str]:
     elif not p.finetune and (p.targets or p.ratios):
         found.append("No fine-tuning; the thesis fine-tunes for 20 epochs.")
     if GROWING in p.methods:
-        found.append(
-            f"{GROWING}: {p.regularised} epochs with the penalty before the cut, of the same budget; the thesis does not "
-            "say."
-        )
+        epochs = "1 epoch" if p.regularised == 1 else f"{p.regularised} epochs"
+        found.append(f"{GROWING}: {epochs} with the penalty before the cut, of the same budget; the thesis does not say.")
     found.append(
         f"Images: rotated by up to {p.rotate:g} degrees, mirrored only where a mirrored image is still one of its class "
         "(not digits); the thesis mirrors, and rotates by an angle that it does not print."
