@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from prunebook import cutting, features
 from prunebook.errors import BadValue, choose, require
 from prunebook.methods import allocation, kcore
-from prunebook.methods.minima import pairwise_minima
+from prunebook.methods.minima import divided, extremes, pairwise_minima
 from prunebook.plan import PruningPlan
 
 NORMS = ("abs", "max")
@@ -244,7 +244,7 @@ def normalised(weight: Tensor, norm: str = "abs", rescale: str | bool = "shift")
     choose("norm", norm, NORMS)
     kind = _rescale(rescale)
     rows = _rows(weight)
-    return _rescaled(rows / _divisor(rows, norm), kind)
+    return _rescaled(divided(rows, _divisor(rows, norm)), kind)
 
 
 def similarity(weight: Tensor, *, norm: str = "abs", rescale: str | bool = "shift") -> Tensor:
@@ -272,17 +272,21 @@ def similarity(weight: Tensor, *, norm: str = "abs", rescale: str | bool = "shif
     choose("norm", norm, NORMS)
     kind = _rescale(rescale)
     rows = _rows(weight)
-    amounts = rows / _divisor(rows, norm)
+    amounts = divided(rows, _divisor(rows, norm))
     if norm == "max" or kind == "none":
         amounts = amounts.double()  # sums of both signs may all but cancel out
-    if kind == "shift":  # 1 more at each place is one more for each place in every sum, and halves have the same ratio
-        shared = pairwise_minima(amounts).add_(amounts.shape[1])
-    else:
-        shared = pairwise_minima(_rescaled(amounts, kind))
-    held = shared.diagonal()
-    both = held + held.unsqueeze(1)
-    # In place, because new memory takes longer. Sums that cancel out give 0 / 0 for equal filters, infinity for others.
-    return shared.mul_(2).div_(both).nan_to_num_(nan=1, posinf=0, neginf=0)
+    # By 1 more at each place a sum grows by the number of places, and halves have the same ratio.
+    shifted = kind == "shift"
+    shared = pairwise_minima(amounts if shifted else _rescaled(amounts, kind))
+    values = shared.cpu().numpy()  # in place, because new memory takes longer; and see `minima.extremes`
+    if shifted:
+        values += amounts.shape[1]
+    held = values.diagonal().copy()
+    values *= 2
+    with np.errstate(divide="ignore", invalid="ignore"):  # sums that cancel out
+        values /= held + held[:, None]
+    np.nan_to_num(values, copy=False, nan=1, posinf=0, neginf=0)  # 0 / 0 for equal filters, infinity for others
+    return torch.from_numpy(values).to(shared.device)
 
 
 def average(similarity: Tensor) -> Tensor:
@@ -531,7 +535,7 @@ def _rows(weight: Tensor) -> Tensor:
 
 def _divisor(rows: Tensor, norm: str) -> Tensor:
     """(n, 1): what `normalised` divides each row by. BadValue for NaN or infinity, which a row's extremes show."""
-    low, high = rows.amin(dim=1, keepdim=True), rows.amax(dim=1, keepdim=True)
+    low, high = extremes(rows)
     finite = bool(torch.cat([low, high]).isfinite().all())
     require(finite, "weight", "a tensor with NaN or infinity", "finite numbers only")
     largest = torch.maximum(high, -low)

@@ -1,4 +1,4 @@
-"""Sums of the minima of all pairs of rows of a matrix, as fast as the processor reads them.
+"""Sums of the minima of all pairs of rows of a matrix, as fast as the processor reads them, and what comes before them.
 
 A tile of two by four rows is summed at once, so that a number that was read is used several times, and the sums do not wait
 for each other. Long rows are read in pieces, so that those of two blocks stay in the cache.
@@ -36,6 +36,27 @@ def pairwise_minima(rows: Tensor) -> Tensor:
 
 def _minima_by_rows(rows: Tensor) -> Tensor:
     return torch.stack([torch.minimum(row, rows).sum(dim=1, dtype=torch.float64) for row in rows])
+
+
+def extremes(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """The smallest and the largest number of each row, (n, d) -> (n, 1) each; NaN for a row with NaN.
+
+    On the CPU by numpy: PyTorch's threads, after an operation that they share, wait for more, busily, for some
+    milliseconds, and take a core from the threads that compare rows.
+    """
+    if rows.device.type != "cpu":
+        return rows.amin(dim=1, keepdim=True), rows.amax(dim=1, keepdim=True)
+    numbers = rows.numpy()
+    return torch.from_numpy(numbers.min(axis=1, keepdims=True)), torch.from_numpy(numbers.max(axis=1, keepdims=True))
+
+
+def divided(rows: Tensor, divisor: Tensor) -> Tensor:
+    """``rows / divisor``, (n, d) and (n, 1). On the CPU by numpy, as `extremes`."""
+    if rows.device.type != "cpu":
+        return rows / divisor
+    quotients = torch.empty_like(rows, memory_format=torch.contiguous_format)
+    np.divide(rows.numpy(), divisor.numpy(), out=quotients.numpy())
+    return quotients
 
 
 def _compiled_minima(rows: Tensor) -> Tensor:
