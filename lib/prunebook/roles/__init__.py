@@ -38,6 +38,7 @@ References
 """
 
 from prunebook.roles.draws import (
+    Moments,
     across,
     equally_alike,
     from_one,
@@ -47,14 +48,16 @@ from prunebook.roles.draws import (
     stand_ins,
 )
 from prunebook.roles.nulls import rewired, same_spectrum
-from prunebook.roles.probe import Probe, Score, internal_layers, readers
+from prunebook.roles.probe import Probe, Score, StandIn, internal_layers, readers
 from prunebook.roles.study import Graphs, Layer, adds_up, examine, likeness, study
 
 __all__ = [
     "Graphs",
     "Layer",
+    "Moments",
     "Probe",
     "Score",
+    "StandIn",
     "across",
     "adds_up",
     "equally_alike",
