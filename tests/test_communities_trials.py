@@ -144,7 +144,7 @@ def test_a_decision_offers_what_the_plan_does() -> None:
         "rule": mrp.RULES,
         "layer": mrp.LAYERS,
     }
-    allowed |= {"scope": mrp.SCOPES, "counter": mrp.COUNTERS}
+    allowed |= {"layer": mrp.LAYERS, "scope": mrp.SCOPES, "counter": mrp.COUNTERS}
     assert {name: get_args(fields[name].annotation) for name in allowed} == allowed
     defaults = {name: field.default for name, field in fields.items() if name not in ("method", "target")}
     plan = mrp.plan(models.build("resnet20", seed=0, width=0.25), torch.randn(4, 3, 8, 8), 0.1)
