@@ -34,7 +34,7 @@ def test_the_comparison_that_decides_is_told_with_its_interval_and_p_after_holm(
     frame = tables.roles([one]).set_index("test")
     row = frame.loc["(b) removal, loss"]
     assert row.network == "resnet20 on CIFAR-10"
-    assert row["inside minus outside"].startswith("-0.053 (-0.0")
+    assert row["inside minus outside"].startswith("-0.054 (-0.05")
     assert row["set against"] == "that, less the same in rewired graphs"
     assert (row.layers, row.verdict) == ("8 of 8", "as predicted")
     assert (row.p, row.Holm) == (pytest.approx(2 / 2**8), pytest.approx(5 * 2 / 2**8))
