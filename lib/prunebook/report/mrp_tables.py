@@ -151,7 +151,8 @@ def found(studies: Sequence[Tested]) -> pd.DataFrame:
 
 
 def _of_null(layers: Iterable[Mapping[str, Any]], null: str, name: str) -> float:
-    return _mean_of(found[name] if (found := layer["nulls"][null]) is not None else None for layer in layers)
+    made = (layer["nulls"][null] for layer in layers)
+    return _mean_of(one[name] for one in made if one is not None)
 
 
 def _mean_of(values: Iterable[float | None]) -> float:
@@ -200,8 +201,13 @@ def roles(studies: Sequence[Tested]) -> pd.DataFrame:
     for one in studies:
         for test in TESTS:
             effect = one.decisive(test)
-            row = {"network": one.name, "test": f"{TESTS[test]}, {_named(effect)}", "verdict": judge_role(one, test)}
-            row |= {"inside minus outside": ranged(effect), "set against": BESIDE[effect.against], "d": effect.d}
+            row: dict[str, Any] = {"network": one.name, "test": f"{TESTS[test]}, {_named(effect)}"}
+            row |= {
+                "verdict": judge_role(one, test),
+                "inside minus outside": ranged(effect),
+                "set against": BESIDE[effect.against],
+                "d": effect.d,
+            }
             rows.append(row | {"p": effect.p, "Holm": one.p[test], "layers": f"{effect.agree} of {effect.n}"})
     return pd.DataFrame(rows)
 

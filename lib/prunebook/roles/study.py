@@ -24,6 +24,7 @@ READERS = "readers"  # the likeness of what reads two filters: it makes no graph
 SIDES = {"removal": ("within", "across"), "replaced": ("inside", "outside"), "swaps": ("within", "between")}
 NULLS = ("rewired", "spectrum", "untrained")
 _DIGITS = 6
+_NOTHING = np.empty((0, 0))
 
 Sides = dict[str, list[float] | None]  # by side, [loss, top1] minus those of the network as it is
 
@@ -164,7 +165,7 @@ def examine(
     alike = {measure: mrp.similarities(model, second, layers, measure) for measure in mrp.MEASURES}
     # In float64, as likeness is; the copy is the method's own way.
     moments = features.visit(copy.deepcopy(model).double(), first.double(), _moments, layers)
-    passed = features.visit_passed_on(model, first, lambda name, maps: _products(maps) if name in moments else None)
+    passed = features.visit_passed_on(model, first, lambda name, maps: _products(maps) if name in moments else _NOTHING)
     facts = []
     for name in layers:
         weights, read = how.weights(found[name]), readers(traced, name)
