@@ -15,7 +15,7 @@ from prunebook import cutting, features, models, roles, tracing
 from prunebook.errors import BadValue
 from prunebook.methods import mrp
 from prunebook.report.roles import PRIMARY, effects
-from prunebook.roles.study import _summary as summary
+from prunebook.roles.experiment import _summary as summary
 
 IMAGES = torch.randn(24, 3, 16, 16, generator=torch.Generator().manual_seed(1))
 LABELS = torch.arange(24) % 10

@@ -47,9 +47,9 @@ from prunebook.roles.draws import (
     spread,
     stand_ins,
 )
+from prunebook.roles.experiment import Graphs, Layer, adds_up, examine, likeness, study
 from prunebook.roles.nulls import rewired, same_spectrum
 from prunebook.roles.probe import Probe, Score, StandIn, internal_layers, readers
-from prunebook.roles.study import Graphs, Layer, adds_up, examine, likeness, study
 
 __all__ = [
     "Graphs",
