@@ -193,7 +193,7 @@ def _number(value: Any) -> float:
 def roles(studies: Sequence[Tested]) -> pd.DataFrame:
     """The comparisons that decide: a row for each network and test.
 
-    "inside minus outside" is the effect with its 95 % interval over layers, "of" what it is set against, "d" Cohen's, "p" by
+    "inside minus outside" is the effect with its 95 % interval over layers, "set against" what, "d" Cohen's, "p" by
     flipped signs, "Holm" the same after the correction over the tests of the network, "verdict" of `ROLE_VERDICTS`. "layers"
     is how many have it as predicted, of how many that have it.
     """
@@ -202,14 +202,16 @@ def roles(studies: Sequence[Tested]) -> pd.DataFrame:
         for test in TESTS:
             effect = one.decisive(test)
             row: dict[str, Any] = {"network": one.name, "test": f"{TESTS[test]}, {_named(effect)}"}
-            row |= {
-                "verdict": judge_role(one, test),
-                "inside minus outside": ranged(effect),
-                "set against": BESIDE[effect.against],
-                "d": effect.d,
-            }
-            rows.append(row | {"p": effect.p, "Holm": one.p[test], "layers": f"{effect.agree} of {effect.n}"})
+            row |= {"verdict": judge_role(one, test), "inside minus outside": ranged(effect)}
+            row |= {"set against": BESIDE[effect.against], "d": effect.d}
+            row |= {"p": _two(effect.p), "Holm": _two(one.p[test])}
+            rows.append(row | {"layers": f"{effect.agree} of {effect.n}"})
     return pd.DataFrame(rows)
+
+
+def _two(p: float) -> str:
+    """Two digits of a probability that may be small; a dash for none."""
+    return "—" if math.isnan(p) else f"{p:.2g}"
 
 
 def beside(studies: Sequence[Tested]) -> pd.DataFrame:

@@ -72,7 +72,7 @@ class Parameters(NetworkParameters):
     roles: list[str] = Field(
         [], description=f"graphs to test the hypothesis with: {MRP} (as in this book); {'; '.join(GRAPHS)}"
     )
-    tested: int = Field(1000, ge=1, le=100_000, description="test images that the hypothesis is tested on")
+    tested: int = Field(512, ge=1, le=100_000, description="test images that the hypothesis is tested on")
     draws: int = Field(16, ge=1, le=1000, description="of communities and filters, for each test of each layer")
     nulls: int = Field(8, ge=0, le=1000, description="random graphs of each layer, and random sets of vectors")
     untrained: int = Field(3, ge=0, le=100, description="networks with fresh weights that communities are set against")

@@ -85,7 +85,7 @@ class Roles(Communities):
 
     baseline: Baseline
     images: int = Field(200, ge=4, description="training images, in two halves: for graphs, and for likeness")
-    tested: int = Field(1000, ge=1, description="images of the test split, on which loss and accuracy are measured")
+    tested: int = Field(512, ge=1, description="images of the test split, on which loss and accuracy are measured")
     share: float = Field(0.125, gt=0, lt=1, description="of a layer's filters that are removed at a time, at least two")
     layers: list[str] | None = Field(None, min_length=1, description="default: all whose width no other layer shares")
     draws: int = Field(16, ge=1, description="of communities and filters, for each comparison")
