@@ -387,6 +387,16 @@ def test_a_random_graph_that_cannot_be_is_counted_out() -> None:
         assert {name for name, value in row[test].items() if name in ("linked", "any", "beyond") and value} == set()
 
 
+def test_a_silent_filter_makes_a_layer_more_redundant() -> None:
+    model = network()
+    block(model).conv1.weight.data[3] = 0
+    (layer,) = roles.examine(model, HALVES, [LAYER], roles.Graphs())
+    assert layer.silent == [3]
+    row = roles.study(model, HALVES, IMAGES, LABELS, [LAYER], draws=1, nulls=1, divisions=1)["layers"][0]
+    assert row["redundancy"] == pytest.approx(1 - (len(layer.divisions[0]) - 1) / 8)
+    assert [3] in layer.divisions[0]
+
+
 def test_differences_are_averaged_over_draws_that_have_both_sides() -> None:
     """One draw lacks a side: its other side must not shift the mean."""
     both, half = {"a": [1.0, 0.0], "b": [0.5, 0.0]}, {"a": [9.0, 0.0], "b": None}

@@ -34,6 +34,7 @@ class Layer:
     """What is known of a layer before anything is changed in it; all arrays are float64.
 
     weights : (n, n), of the edges of the filter graph, found on the first half of the images
+    silent : filters that say nothing there
     divisions : communities of that graph, by the detector's seed
     others : communities of the graph of the second half
     alike : measure, or `READERS` -> (n, n), on the second half, of measures that look at images
@@ -46,6 +47,7 @@ class Layer:
 
     name: str
     weights: np.ndarray
+    silent: list[int]
     divisions: list[Communities]
     others: Communities
     alike: dict[str, np.ndarray]
@@ -76,6 +78,9 @@ class Graphs:
 
     def modularity(self, weights: np.ndarray, communities: Communities) -> float:
         return mrp.modularity(weights, communities, self.resolution)
+
+    def redundancy(self, communities: Communities, silent: Sequence[int]) -> float:
+        return mrp.redundancy(sum(map(len, communities)), mrp.speaking(communities, silent), silent=silent)
 
 
 def study(
@@ -174,6 +179,7 @@ def examine(
             Layer(
                 name=name,
                 weights=weights,
+                silent=mrp.silent(found[name]),
                 divisions=[how.communities(weights, seed) for seed in seeds],
                 others=how.communities(how.weights(alike[how.measure][name]), seeds[0]),
                 alike={measure: of[name].numpy() for measure, of in alike.items()} | {READERS: np.abs(by_readers)},
@@ -220,6 +226,7 @@ class Null(NamedTuple):
 
     weights: np.ndarray
     communities: Communities
+    silent: list[int]
 
 
 def _row(
@@ -227,40 +234,45 @@ def _row(
 ) -> dict[str, Any]:
     """One layer's row of the record."""
     drawn = (seed, zlib.crc32(layer.name.encode()))  # the same whatever other layers are looked at
-    n = len(layer.weights)
     graphs = [rewired(layer.weights, (*drawn, 0, i)) for i in range(nulls)] if layer.weights.any() else []
     turned = [same_spectrum(layer.cosines, (*drawn, 1, i)) for i in range(nulls)] if layer.cosines is not None else []
     made = {
         "rewired": [graph for graph in graphs if graph is not None],
         "spectrum": [how.weights(alike) for alike in turned],
     }
-    found = {}
-    for kind, of in made.items():
-        found[kind] = [Null(graph, how.communities(graph, seed + i)) for i, graph in enumerate(of)]
-    found["untrained"] = [Null(other.weights, other.divisions[0]) for other in fresh]
-    contrasts: dict[str, dict[str, list[float | None]]] = {measure: {} for measure in layer.alike}
-    for measure, alike in layer.alike.items():
-        contrasts[measure]["rewired"] = [_likeness(alike, null.communities)["linked"] for null in found["rewired"]]
-        contrasts[measure]["untrained"] = [_likeness(o.alike[measure], o.divisions[0])["linked"] for o in fresh]
+    nulls_of = {
+        kind: [Null(graph, how.communities(graph, seed + i), layer.silent) for i, graph in enumerate(found)]
+        for kind, found in made.items()
+    }
+    nulls_of["untrained"] = [Null(other.weights, other.divisions[0], other.silent) for other in fresh]
+    contrasts = {
+        measure: {
+            "rewired": [_likeness(alike, null.communities)["linked"] for null in nulls_of["rewired"]],
+            "spectrum": [],  # but for the graph's measure: other vectors have no other likeness
+            "untrained": [_likeness(other.alike[measure], other.divisions[0])["linked"] for other in fresh],
+        }
+        for measure, alike in layer.alike.items()
+    }
     contrasts[how.measure]["spectrum"] = [
-        _likeness(alike.numpy(), null.communities)["linked"] for alike, null in zip(turned, found["spectrum"], strict=True)
+        _likeness(alike.numpy(), null.communities)["linked"]
+        for alike, null in zip(turned, nulls_of["spectrum"], strict=True)
     ]
     return {
         "layer": layer.name,
-        "filters": n,
+        "filters": len(layer.weights),
         "edges": int(np.count_nonzero(np.triu(layer.weights))),
         "communities": [len(community) for community in layer.divisions[0]],
         "counts": [len(communities) for communities in layer.divisions],
-        "redundancy": _mean([mrp.redundancy(n, communities) for communities in layer.divisions]),
+        "redundancy": _mean([how.redundancy(communities, layer.silent) for communities in layer.divisions]),
         "modularity": _mean([how.modularity(layer.weights, communities) for communities in layer.divisions]),
         "agreement": _mean([_agreement(a, b) for a, b in combinations(layer.divisions, 2)]),
         "stability": _mean([_agreement(layer.divisions[0], layer.others)] if how.measure in mrp.FROM_IMAGES else []),
-        "nulls": {kind: _described(of, how, layer.weights if kind == "rewired" else None) for kind, of in found.items()},
+        "nulls": {kind: _described(of, how, layer.weights if kind == "rewired" else None) for kind, of in nulls_of.items()},
         "likeness": {
-            measure: likeness(alike, layer.divisions) | {kind: _mean(contrasts[measure].get(kind, [])) for kind in NULLS}
+            measure: likeness(alike, layer.divisions) | {kind: _mean(contrasts[measure][kind]) for kind in NULLS}
             for measure, alike in layer.alike.items()
         },
-        **_tested(layer, [null.communities for null in found["rewired"]], probe, share, draws, drawn),
+        **_tested(layer, [null.communities for null in nulls_of["rewired"]], probe, share, draws, drawn),
     }
 
 
@@ -270,7 +282,7 @@ def _described(nulls: Sequence[Null], how: Graphs, whole: np.ndarray | None) -> 
         return None
     found: dict[str, Any] = {"made": len(nulls)}
     found["modularity"] = _mean([how.modularity(null.weights, null.communities) for null in nulls])
-    found["redundancy"] = _mean([mrp.redundancy(len(null.weights), null.communities) for null in nulls])
+    found["redundancy"] = _mean([how.redundancy(null.communities, null.silent) for null in nulls])
     return found if whole is None else found | {"moved": _mean([_moved(whole, null.weights) for null in nulls])}
 
 

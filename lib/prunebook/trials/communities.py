@@ -135,7 +135,8 @@ def graph(p: Graph, context: Context) -> dict[str, Any]:
     name = choose("layer", p.layer, convolutions)
     images = data.normalise(data.draw(dataset.train, p.images, p.seed), *normalisation(p.baseline, dataset))
     how = _graphs(p)
-    weights = how.weights(mrp.similarities(model, images, [name], p.measure)[name])
+    alike = mrp.similarities(model, images, [name], p.measure)[name]
+    weights = how.weights(alike)
     found = how.communities(weights, p.seed)
     return {
         "layer": name,
@@ -143,7 +144,7 @@ def graph(p: Graph, context: Context) -> dict[str, Any]:
         "edges": [[int(i), int(j), round(float(weights[i, j]), _DIGITS)] for i, j in np.argwhere(np.triu(weights))],
         "communities": found,
         "l1": [round(norm, _DIGITS) for norm in mrp.norms(convolutions[name].weight).tolist()],
-        "redundancy": round(mrp.redundancy(len(weights), found), _DIGITS),
+        "redundancy": round(how.redundancy(found, mrp.silent(alike)), _DIGITS),
         "modularity": round(mrp.modularity(weights, found, p.resolution), _DIGITS),
     }
 

@@ -20,7 +20,7 @@ References
 from prunebook.methods.mrp.communities import DETECTORS, communities, modularity
 from prunebook.methods.mrp.graphs import FROM_IMAGES, MEASURES, SPARSIFIERS, cosines, filter_graph, silent, similarities
 from prunebook.methods.mrp.plan import COUNTERS, EDGES, LAYERS, LIKENESS, SCOPES, plan, replay
-from prunebook.methods.mrp.redundancy import REDUNDANCIES, RULES, norms, redundancy, replaceable
+from prunebook.methods.mrp.redundancy import REDUNDANCIES, RULES, norms, redundancy, replaceable, speaking
 
 __all__ = [
     "COUNTERS",
@@ -45,4 +45,5 @@ __all__ = [
     "replay",
     "silent",
     "similarities",
+    "speaking",
 ]

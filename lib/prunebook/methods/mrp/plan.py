@@ -26,7 +26,15 @@ from prunebook import cutting, features
 from prunebook.errors import BadValue, choose, require
 from prunebook.methods.mrp import graphs
 from prunebook.methods.mrp.communities import check_detector, communities
-from prunebook.methods.mrp.redundancy import REDUNDANCIES, RULES, internal_strengths, norms, redundancy, replaceable
+from prunebook.methods.mrp.redundancy import (
+    REDUNDANCIES,
+    RULES,
+    internal_strengths,
+    norms,
+    redundancy,
+    replaceable,
+    speaking,
+)
 from prunebook.plan import PruningPlan
 
 LAYERS = ("redundant", "uniform", "random")
@@ -216,7 +224,7 @@ class _State:
         alike = self._alike[among] if alike is None else alike
         weights = self._join(alike) if self._once is None else self._once[among]
         mute = graphs.silent(alike)
-        found = [members for members in self._detect(weights) if not set(members) <= set(mute)]
+        found = speaking(self._detect(weights), mute)
         self.silent = [self.left[place] for place in mute]
         self.communities = [[self.left[place] for place in members] for members in found]
         self.redundancy = redundancy(len(weights), found, weights, self._kind, mute)

@@ -53,6 +53,11 @@ def redundancy(
     return share * max(0.0, modularity(weights, everyone))
 
 
+def speaking(communities: Sequence[Sequence[int]], silent: Sequence[int]) -> list[list[int]]:
+    """The communities without those of silent filters, which have no edge and so are by themselves."""
+    return [list(members) for members in communities if not set(members) <= set(silent)]
+
+
 def replaceable(
     weights: np.ndarray,
     communities: Sequence[Sequence[int]],
