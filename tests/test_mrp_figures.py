@@ -171,7 +171,7 @@ def test_a_test_is_drawn_by_layer_beside_its_null_upwards_what_the_hypothesis_pr
     assert means == pytest.approx([0.05, 0.25, 0.23])
     faces = [one.get_markerfacecolor() for one in right.lines if one.get_marker() == "D"]
     assert [face == "white" for face in faces] == [True, True, False]
-    assert texts(right.get_xticklabels()) == ["any", "with\ncompany", "less\nrewired"]
+    assert texts(right.get_xticklabels()) == ["any", "with company", "less rewired"]
     assert texts(left.get_xticklabels()) == [f"layer{i}" for i in range(5)]
 
 

@@ -223,11 +223,11 @@ def _levels(ax: Axes, widths: Mapping[str, int], steps: Sequence[Mapping[str, An
 
 COMPARED = {
     "any": "any",
-    "linked": "with\ncompany",
-    "beyond": "less\nrewired",
-    "rewired": "less\nrewired",
-    "spectrum": "less\nspectrum",
-    "untrained": "less\nuntrained",
+    "linked": "with company",
+    "beyond": "less rewired",
+    "rewired": "less rewired",
+    "spectrum": "less spectrum",
+    "untrained": "less untrained",
 }
 GAINED = {
     "structure": "modularity",
@@ -259,7 +259,7 @@ def role(tested: Sequence[mrp_tables.Tested], test: str) -> Figure:
             face = PALETTE[2] if effect == decisive else "white"
             right.plot([place] * 2, [effect.predicted * end for end in (effect.low, effect.high)], color=PALETTE[2], lw=2)
             right.plot(place, effect.predicted * effect.mean, marker="D", color=PALETTE[2], ms=7, mfc=face)
-        right.set_xticks(range(len(effects)), [COMPARED[effect.against] for effect in effects], fontsize=7)
+        right.set_xticks(range(len(effects)), [COMPARED[effect.against] for effect in effects], rotation=90, fontsize=7)
         right.set_xlim(-0.6, len(effects) - 0.4)
         right.set_title("mean over layers", fontsize=10)
         left.set_title(one.name, fontsize=10)
