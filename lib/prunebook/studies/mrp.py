@@ -104,6 +104,7 @@ class Parameters(NetworkParameters):
         require(not self.control or self.finetune > 0, "finetune", self.finetune, "at least 1 where control is given")
         alone = bool(self.variants or self.control) and MRP not in self.methods
         require(not alone, "methods", self.methods, f"with {MRP!r} among them where variants or control are given")
+        require(not self.roles or self.images >= 2, "images", self.images, "at least 2 where the hypothesis is tested")
         require(self.draws <= self.tested, "draws", self.draws, f"at most {self.tested}: each has test images of its own")
         for arch in self.arch:
             options: dict[str, Any] = self.options.get(arch, {})
