@@ -24,37 +24,39 @@ def baseline(seed: int = 0, top1: float = 92.0, **given: Any) -> Record:
 SIDES = {"removal": ("within", "across"), "replaced": ("inside", "outside"), "swaps": ("within", "between")}
 
 
-Gains = tuple[float, float, float]  # beside others, beside others with company, and beside others in rewired graphs
+# What staying inside a community gains: beside any others, beside others with company, and that less what the null has.
+Gains = tuple[float, float, float]
 
 
 def layer(
     name: str = "a", filters: int = 16, redundancy: float = 0.5, modularity: float = 0.4, random: float | None = 0.3,
     **gains: Gains | None,
 ) -> dict[str, Any]:  # fmt: skip
-    """A row of a study. `gains`: by test or measure of likeness, what staying inside a community gains; by default nothing.
+    """A row of a study. `gains`: by test or measure of likeness, above 0 as the hypothesis predicts; by default nothing.
 
-    `random` is the modularity of rewired graphs. With None in place of its gains, the layer does not allow a test.
+    `random` is the modularity of every null, None for none. With None in place of gains, the layer does not allow a test.
     """
     row: dict[str, Any] = {"layer": name, "filters": filters, "redundancy": redundancy, "modularity": modularity}
-    row |= {"null_modularity": random, "stability": 0.6, "edges": 12, "communities": [3, 2, *[1] * (filters - 5)]}
-    row |= {"removed": 2, "nulls": {"made": 2, "moved": 0.5}}
-    row["likeness"] = {measure: _alike(*(gains.get(measure) or (0, 0, 0))) for measure in MEASURES}
-    row |= {test: _harm(sides, gains.get(test, (0, 0, 0))) for test, sides in SIDES.items()}
-    row["replaced"]["nearest"] = row["replaced"]["inside"]
-    return row | {"gone": {side: [0.1, 0.1] for side in ("within", "across", "linked")}}
+    row |= {"agreement": 0.9, "stability": 0.6, "edges": 12, "communities": [3, 2, *[1] * (filters - 5)], "removed": [2, 3]}
+    null = None if random is None else {"made": 2, "modularity": random, "redundancy": 0.45}
+    row["nulls"] = {"rewired": null and null | {"moved": 0.5}, "spectrum": null, "untrained": null}
+    row["likeness"] = {measure: _alike(*(gains.get(measure) or (0, 0, 0))) for measure in (*MEASURES, "readers")}
+    row |= {test: _harm(gains.get(test, (0, 0, 0))) for test in SIDES}
+    row["removal"] |= {"gone": {"within": [0.1, 0.2], "across": [0.11, 0.22]}, "adds up": {"within": [1.5], "across": [1.1]}}
+    row["replaced"] |= {"explained": {"inside": [0.3], "outside": [0.29]}}
+    return row
 
 
-def _alike(others: float, linked: float, rewired: float) -> dict[str, Any]:
-    found = {"within": [0.5, 4], "between": [0.5 - others, 116], "linked": [0.5 - linked, 6]}
-    return {**found, "null_within": 0.5, "null_between": 0.5 - rewired}
+def _alike(others: float, linked: float, null: float) -> dict[str, Any]:
+    return {"any": others, "linked": linked, **dict.fromkeys(("rewired", "spectrum", "untrained"), linked - null)}
 
 
-def _harm(sides: tuple[str, str], gains: Gains | None) -> dict[str, list[float] | None]:
+def _harm(gains: Gains | None) -> dict[str, Any]:
     """Changes of loss and accuracy; ten points are lost with each nat."""
-    own, other = sides
-    others, linked, rewired = gains or (0, 0, 0)
-    harm = {own: 0.2, other: 0.2 + others, "linked": 0.2 + linked, f"null_{own}": 0.2, f"null_{other}": 0.2 + rewired}
-    return {side: [change, -10 * change] if gains else None for side, change in harm.items()}
+    if gains is None:
+        return dict.fromkeys(("any", "linked", "null", "beyond"))
+    changes = dict(zip(("any", "linked", "beyond"), gains, strict=True)) | {"null": gains[1] - gains[2]}
+    return {name: [-gain, 10 * gain] for name, gain in changes.items()}
 
 
 def studied(layers: Sequence[Mapping[str, Any]], seed: int = 0, arch: str = "resnet20", **graph: Any) -> Record:

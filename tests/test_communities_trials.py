@@ -20,7 +20,7 @@ BASE: dict[str, Any] = {"dataset": "digits", "arch": "resnet20", "options": {"wi
 DECISION: dict[str, Any] = {"method": "mrp", "target": 0.4}
 LAYERS = [f"layer{stage}.{block}.conv1" for stage in (1, 2, 3) for block in (0, 1, 2)]
 EXAMPLE = torch.zeros(1, 1, 8, 8)
-LITTLE = {"images": 40, "tested": 60, "draws": 2, "nulls": 1}
+LITTLE = {"images": 40, "tested": 60, "draws": 2, "nulls": 1, "untrained": 1, "divisions": 2}
 
 
 @pytest.fixture(scope="module")
@@ -116,9 +116,12 @@ def test_roles_are_those_of_the_study_on_training_halves_and_test_images(store: 
     digits = data.load("digits")
     tested, labels = data.draw_labelled(digits.test, 60, 3)
     halves = images(40, seed=3).split(20)
+    fresh = models.build("resnet20", 10, 1, seed=communities.FRESH + 3, width=0.25)
+    raw = data.draw(digits.train, 40, 3)[:20]
+    training.recalibrate(fresh, raw, mean=digits.mean, std=digits.std)
     direct = roles.study(
         baseline(store), halves, data.normalise(tested, digits.mean, digits.std), labels, LAYERS[3:5],
-        roles.Graphs(quantile=0.8), share=0.25, draws=2, nulls=1, seed=3,
+        roles.Graphs(quantile=0.8), untrained=[fresh], share=0.25, draws=2, nulls=1, divisions=2, seed=3,
     )  # fmt: skip
     assert result == direct
     assert [row["layer"] for row in result["layers"]] == LAYERS[3:5]
@@ -134,8 +137,14 @@ def test_all_internal_layers_are_looked_at_unless_some_are_named(store: Store) -
 def test_a_decision_offers_what_the_plan_does() -> None:
     fields = communities.Mrp.model_fields
     allowed: dict[str, Any] = {"measure": mrp.MEASURES, "sparsify": mrp.SPARSIFIERS, "detector": mrp.DETECTORS}
-    allowed |= {"edges": mrp.EDGES, "kind": mrp.REDUNDANCIES, "rule": mrp.RULES, "layer": mrp.LAYERS}
-    allowed |= {"scope": mrp.SCOPES, "counter": mrp.COUNTERS}
+    allowed |= {
+        "edges": mrp.EDGES,
+        "likeness": mrp.LIKENESS,
+        "kind": mrp.REDUNDANCIES,
+        "rule": mrp.RULES,
+        "layer": mrp.LAYERS,
+    }
+    allowed |= {"layer": mrp.LAYERS, "scope": mrp.SCOPES, "counter": mrp.COUNTERS}
     assert {name: get_args(fields[name].annotation) for name in allowed} == allowed
     defaults = {name: field.default for name, field in fields.items() if name not in ("method", "target")}
     plan = mrp.plan(models.build("resnet20", seed=0, width=0.25), torch.randn(4, 3, 8, 8), 0.1)

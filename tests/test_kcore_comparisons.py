@@ -29,6 +29,21 @@ def test_scores_are_compared_pair_by_pair():
     assert "fine-tuned" not in set(found.moment)
 
 
+def test_signs_are_flipped_in_all_ways_for_few_differences_and_drawn_for_many():
+    values = [0.5, 1.0, -0.25, 2.0]
+    means = [
+        abs(sum(sign * value for sign, value in zip(signs, values, strict=True))) for signs in product((1, -1), repeat=4)
+    ]
+    assert statistics.sign_flip_p(values) == sum(mean >= 3.25 for mean in means) / 16 == 4 / 16
+    assert statistics.sign_flip_p([1.0] * 8) == 2 / 2**8
+    assert statistics.sign_flip_p([0.0] * 5) == 1
+    assert math.isnan(statistics.sign_flip_p([]))
+    many = np.random.default_rng(0).normal(0.3, 1, 40)
+    assert statistics.sign_flip_p(many) == pytest.approx(statistics.p_value(many), abs=0.02)
+    assert statistics.sign_flip_p(many) == statistics.sign_flip_p(-many)
+    assert statistics.sign_flip_p(many + 5) == pytest.approx(1 / 20_001)
+
+
 def test_holm_multiplies_the_smallest_p_by_the_number_of_comparisons():
     assert statistics.holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": math.nan}) == pytest.approx(
         {"a": 0.03, "c": 0.06, "b": 0.06}

@@ -159,8 +159,8 @@ def test_of_many_layers_some_have_their_name() -> None:
 # The Role-Information study
 
 
-def test_a_test_is_drawn_by_layer_beside_rewired_graphs_upwards_what_the_hypothesis_predicts() -> None:
-    rows = [made.layer(f"layer{i}", swaps=(0.1 * (i + 1), 0.05, 0.02)) for i in range(4)]
+def test_a_test_is_drawn_by_layer_beside_its_null_upwards_what_the_hypothesis_predicts() -> None:
+    rows = [made.layer(f"layer{i}", swaps=(0.05, 0.1 * (i + 1), 0.1 * (i + 1) - 0.02)) for i in range(4)]
     rows.append(made.layer("layer4", swaps=None))
     fig = figures.role(mrp_tables.tested([made.studied(rows)]), "swaps")
     left, right = fig.axes
@@ -168,7 +168,10 @@ def test_a_test_is_drawn_by_layer_beside_rewired_graphs_upwards_what_the_hypothe
     assert line(left, "s").get_ydata()[:4].tolist() == pytest.approx([0.02] * 4)
     assert math.isnan(line(left, "o").get_ydata()[4])
     means = [one.get_ydata()[0] for one in right.lines if one.get_marker() == "D"]
-    assert means == pytest.approx([0.25, 0.05, 0.23])
+    assert means == pytest.approx([0.05, 0.25, 0.23])
+    faces = [one.get_markerfacecolor() for one in right.lines if one.get_marker() == "D"]
+    assert [face == "white" for face in faces] == [True, True, False]
+    assert texts(right.get_xticklabels()) == ["any", "with company", "less rewired"]
     assert texts(left.get_xticklabels()) == [f"layer{i}" for i in range(5)]
 
 
@@ -177,6 +180,8 @@ def test_each_network_has_a_row_of_panels() -> None:
     fig = figures.role(mrp_tables.tested(records), "likeness")
     assert [ax.get_title() for ax in fig.axes[::2]] == ["resnet20 on CIFAR-10", "resnet56 on CIFAR-10"]
     assert fig.axes[0].get_yscale() == "linear"
+    words = texts(fig.legends[0].get_texts())
+    assert words == ["the same network, untrained", "communities that were found"]
 
 
 # Methods at equal MACs
@@ -238,7 +243,7 @@ def test_a_figure_of_no_records_is_refused(draw: Callable[[], Any]) -> None:
 
 
 def test_an_unknown_test_is_refused() -> None:
-    with pytest.raises(BadValue, match="test is 'swap', but must be one of: likeness, removal, replaced, swaps"):
+    with pytest.raises(BadValue, match="test is 'swap', but must be one of: structure, likeness, removal, replaced, swaps"):
         figures.role(mrp_tables.tested([made.studied([made.layer()] * 3)]), "swap")
 
 

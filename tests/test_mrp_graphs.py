@@ -25,8 +25,8 @@ def images(m: int = 3) -> Tensor:
 
 
 def literal_cosines(rows: list[list[float]]) -> list[list[float]]:
-    """Absolute cosines of each two rows, one product after another; 0 for a row of zeros and another."""
-    found = [[1.0] * len(rows) for _ in rows]
+    """Absolute cosines of each two rows, one product after another; 0 for a row of zeros and any, itself included."""
+    found = [[float(any(a))] * len(rows) for a in rows]
     for i, a in enumerate(rows):
         for j, b in enumerate(rows):
             if i != j:
@@ -83,10 +83,30 @@ def test_the_projects_own_measures_are_taken_as_they_are():
 def test_likeness_is_symmetric_to_the_bit_and_from_0_to_1(measure):
     model = network()
     nn.init.constant_(model[0].weight[2], 0)
-    for alike in mrp.similarities(model, images(), ["0", "3"], measure).values():
+    # Its maps are its bias at every place: a vector to the cosine, a constant to the correlation. Its weights are nothing.
+    mute = {"correlation": [2], "weights": [2]}.get(measure, [])
+    for name, alike in mrp.similarities(model, images(), ["0", "3"], measure).items():
         assert torch.equal(alike, alike.T)
-        assert (alike.diagonal() == 1).all()
+        assert mrp.silent(alike) == (mute if name == "0" else [])
         assert 0 <= alike.min() <= alike.max() <= 1
+        assert (alike.diagonal() == 1).sum() == len(alike) - len(mrp.silent(alike))
+
+
+@pytest.mark.parametrize("layer", ["0", "3"])
+def test_correlation_is_the_absolute_cosine_of_maps_without_their_mean(layer):
+    maps = features.maps(network().eval().double(), images().double(), [layer])[layer]
+    rows = maps.transpose(0, 1).flatten(1).numpy()
+    found = mrp.similarities(network().eval(), images(), [layer], "correlation")[layer]
+    np.testing.assert_allclose(found.numpy(), abs(np.corrcoef(rows)), atol=1e-12)
+
+
+def test_two_maps_that_share_a_large_constant_alone_are_alike_by_cosine_and_not_by_correlation():
+    model = nn.Sequential(nn.Conv2d(2, 4, 3))
+    nn.init.constant_(model[0].bias, 50)
+    alike = {measure: mrp.similarities(model, images(), ["0"], measure)["0"] for measure in ("maps", "correlation")}
+    off = ~torch.eye(4, dtype=torch.bool)
+    assert alike["maps"][off].min() > 0.99
+    assert alike["correlation"][off].max() < 0.9
 
 
 @pytest.mark.parametrize("measure", ["maps", "weights"])
@@ -97,7 +117,8 @@ def test_a_filter_and_its_negative_are_wholly_alike_and_one_of_zeros_is_like_no_
         model[0].weight[2:] = 0
     alike = mrp.similarities(model, images(), ["0"], measure)["0"]
     assert alike[0, 1] == pytest.approx(1, abs=1e-12)
-    assert torch.equal(alike[2:], torch.eye(4, dtype=torch.float64)[2:])
+    assert not alike[2:].any()
+    assert mrp.silent(alike) == [2, 3]
 
 
 def test_layers_come_in_the_order_asked_for_and_the_network_stays_as_it_was():
@@ -152,6 +173,18 @@ def test_what_rounding_leaves_joins_nobody_and_parts_nobody(sparsify):
     moved = (alike + noise + noise.T).clamp(0, 1)
     assert not torch.equal(alike, moved)
     assert (mrp.filter_graph(alike, sparsify) == mrp.filter_graph(moved, sparsify)).all()
+
+
+@pytest.mark.parametrize("n", [64, 65, 200])
+def test_sums_of_weights_are_exact_in_any_order_however_many_there_are(n):
+    """200 filters that are all joined have more weight than 2^13, up to which sums of 53 digits on 2^-40 are exact."""
+    upper = (torch.rand(n, n, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 0.1 + 0.9).triu(1)
+    weights = mrp.filter_graph((upper + upper.T).fill_diagonal_(1), quantile=0)
+    flat = weights.flatten()
+    exact_sum = sum(map(Fraction, flat.tolist()))
+    for order in (flat, flat[::-1], np.random.default_rng(0).permutation(flat), np.sort(flat)):
+        assert Fraction(float(np.cumsum(order)[-1])) == exact_sum
+    assert (exact_sum > 2**13) == (n > 100)
 
 
 @pytest.mark.parametrize("sparsify", mrp.SPARSIFIERS)

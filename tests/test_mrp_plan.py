@@ -66,13 +66,14 @@ def literal_next(weights, communities, l1):
 
 
 def reference_plan(target, groups, *, counter="macs", measure="maps", step=1, layer="redundant", edges="anew", **options):
-    """SRP as the abstract tells it: each iteration looks at every layer anew. Likeness is that in the whole network."""
+    """SRP as the abstract tells it: each iteration looks at every layer anew. No filter is silent."""
     model = small()
     how = {name: options.pop(name) for name in ("sparsify", "quantile", "neighbours", "threshold") if name in options}
-    kind = options.pop("kind", "count")
+    kind, likeness = options.pop("kind", "count"), options.pop("likeness", "once")
     left = {name: list(range(cutting.width(model.get_submodule(name)))) for name in groups}
     wide = {name: len(filters) for name, filters in left.items()}
-    alike = mrp.similarities(model, images(), [member for group in groups.values() for member in group], measure)
+    everyone = [member for group in groups.values() for member in group]
+    alike = mrp.similarities(model, images(), everyone, measure)
     trace = []
 
     def removed():
@@ -83,6 +84,10 @@ def reference_plan(target, groups, *, counter="macs", measure="maps", step=1, la
         looks = {}
         for name, group in groups.items():
             mean, among = sum(alike[member] for member in group) / len(group), np.ix_(left[name], left[name])
+            if likeness == "anew":
+                keep = {member: left[name] for name, group in groups.items() for member in group}
+                now = mrp.similarities(cutting.cut(model, keep, images()[:1]), images(), group, measure)
+                mean, among = sum(now.values()) / len(group), ...
             weights = mrp.filter_graph(mean[among], **how) if edges == "anew" else mrp.filter_graph(mean, **how)[among]
             found = mrp.communities(weights, **options)
             looks[name] = mrp.redundancy(len(left[name]), found, weights, kind), found, weights
@@ -117,6 +122,7 @@ def reference_plan(target, groups, *, counter="macs", measure="maps", step=1, la
         {"sparsify": "threshold", "threshold": 0.2},
         {"quantile": 0.6},
         {"measure": "weights"},
+        {"measure": "correlation"},
         {"measure": "phash"},
         {"measure": "dice"},
         {"detector": "leiden"},
@@ -126,6 +132,8 @@ def reference_plan(target, groups, *, counter="macs", measure="maps", step=1, la
         {"kind": "modularity"},
         {"layer": "uniform"},
         {"scope": "coupled", "target": 0.6, "step": 1},
+        {"likeness": "anew", "step": 3},
+        {"likeness": "anew", "step": 3, "measure": "weights", "scope": "coupled"},
     ],
     ids=str,
 )
@@ -269,9 +277,39 @@ def test_a_layer_without_edges_loses_nothing(edges):
     found = mrp.plan(model, images(), 0.02, measure="weights", edges=edges)
     assert (len(found.keep["first"]), found.keep["tail"] != list(range(10))) == (12, True)
     strangers(model.tail)
-    sentence = r"target is 0.02, but must be at most 0.0, the share removed with one filter left of each community"
+    sentence = r"target is 0.02, but must be at most 0.0, the share removed with one filter left of each community, and no"
     with pytest.raises(BadValue, match=sentence):
         mrp.plan(model, images(), 0.02, measure="weights", edges=edges)
+
+
+@pytest.mark.parametrize("rule", mrp.RULES)
+def test_silent_filters_go_before_others_and_the_last_filter_stays(rule):
+    model = small()
+    mute = [1, 4, 7]
+    model.first.weight.data[mute] = 0
+    model.first.bias.data[mute] = 0
+    found = mrp.plan(model, images(), 0.6, rule=rule, step=1)
+    gone = [iteration["filters"][0] for iteration in found.parameters["trace"] if iteration["layer"] == "first"]
+    assert gone[:3] == mute
+    first = found.parameters["trace"][0]
+    assert (first["layer"], first["size"], first["strength"]) == ("first", 1, 0)
+    alike = mrp.similarities(model, images(), ["first"])["first"]
+    communities = [c for c in mrp.communities(mrp.filter_graph(alike)) if c not in ([1], [4], [7])]
+    assert first["redundancy"] == round(1 - len(communities) / 12, 6)
+    assert first["communities"] == len(communities)
+    nn.init.constant_(model.first.weight, 0)
+    nn.init.constant_(model.first.bias, 0)
+    most = 1 - cost(first=1).macs / cost().macs
+    assert mrp.plan(model, images(), most, rule=rule).keep["first"] == [11]
+
+
+def test_where_redundancy_is_0_by_modularity_filters_of_communities_still_go():
+    model = small()
+    identical(model.first)
+    strangers(model.tail)
+    how = {"measure": "weights", "sparsify": "threshold", "threshold": 0.9, "kind": "modularity", "step": 1}
+    first = mrp.plan(model, images(), 0.1, **how).parameters["trace"][0]
+    assert (first["layer"], first["redundancy"], first["size"]) == ("first", 0, 12)
 
 
 @pytest.mark.parametrize("edges", mrp.EDGES)
@@ -323,6 +361,8 @@ def test_a_target_above_what_any_plan_removes_is_refused_before_an_image_is_look
         ({"neighbours": 0}, "neighbours is 0"),
         ({"threshold": 1.5}, "threshold is 1.5"),
         ({"edges": "one"}, "did you mean 'once'"),
+        ({"likeness": "one"}, "did you mean 'once'"),
+        ({"likeness": "anew", "edges": "once"}, "edges is 'once', but must be 'anew' where likeness is"),
         ({"detector": "louvian"}, "did you mean 'louvain'"),
         ({"resolution": -1}, "resolution is -1"),
         ({"kind": "counts"}, "did you mean 'count'"),

@@ -55,6 +55,16 @@ def test_weighted_by_modularity_a_division_without_structure_counts_for_nothing(
     assert mrp.redundancy(2, [[0], [1]], np.zeros((2, 2)), "modularity") == 0
 
 
+def test_silent_filters_are_in_no_community_and_count_as_redundant():
+    assert mrp.redundancy(4, [[0, 1], [2]], silent=[3]) == 0.5
+    assert mrp.redundancy(2, [], silent=[0, 1]) == 1
+    assert mrp.speaking([[0, 1], [2], [3]], [3]) == [[0, 1], [2]]
+    apart = graph(5, (0, 1, 0.5), (2, 3, 0.5))
+    assert mrp.redundancy(5, [[0, 1], [2, 3]], apart, "modularity", silent=[4]) == pytest.approx(0.6 * 0.5)
+    with pytest.raises(BadValue, match=r"but must be a partition of 0\.\.2"):
+        mrp.redundancy(3, [[0, 1], [2]], silent=[2])
+
+
 def test_redundancy_of_what_is_no_partition_or_kind_or_without_weights_is_refused():
     with pytest.raises(BadValue, match=r"but must be a partition of 0\.\.2"):
         mrp.redundancy(3, [[0, 1]])

@@ -130,6 +130,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"seeds_of": {"resnet21": 1}}, "seeds_of names 'resnet21', which is no architecture; did you mean"),
     ({"seeds_of": {"resnet20": 0}}, "seeds_of resnet20 is 0, but must be from 1 to 100"),
     ({"draws": 9, "tested": 8}, "draws is 9, but must be at most 8: each has test images of its own"),
+    ({"images": 1, "roles": ["mrp"]}, "images is 1, but must be at least 2 where the hypothesis is tested"),
     ({"finetune_schedule": "step"}, "finetune_schedule is 'step', but must be one-cycle, cosine or constant"),
 ]
 

@@ -29,64 +29,89 @@ def study(*rows: dict[str, Any], **given: Any) -> tables.Tested:
 # The Role-Information study
 
 
-def test_effects_are_differences_over_layers_with_the_sign_of_the_loss() -> None:
-    frame = tables.roles([study(*layers(removal=(0.1, 0.05, 0.02)))]).set_index("test")
+def test_the_comparison_that_decides_is_told_with_its_interval_and_p_after_holm() -> None:
+    one = study(*layers(removal=(0.2, 0.1, 0.05)))
+    frame = tables.roles([one]).set_index("test")
     row = frame.loc["(b) removal, loss"]
     assert row.network == "resnet20 on CIFAR-10"
-    assert row["inside, across"] == "0.200, 0.307"
-    assert row["minus across"].startswith("-0.107 (-0.1")
-    assert row["minus with company"].startswith("-0.053 (")
-    assert row["less rewired"].startswith("-0.086 (")
+    assert row["inside minus outside"].startswith("-0.054 (-0.05")
+    assert row["set against"] == "that, less the same in rewired graphs"
     assert (row.layers, row.verdict) == ("8 of 8", "as predicted")
-    assert frame.loc["(b) removal, top-1", "minus across"].startswith("+1.07 (")
+    assert (row.p, row.Holm) == (f"{2 / 2**8:.2g}", f"{5 * 2 / 2**8:.2g}")
+    assert frame.loc["(a) likeness, maps", "Holm"] == "1"
+    assert tables.roles([study(*layers(7))]).Holm.tolist() == ["—"] * 5
 
 
-def test_every_test_has_its_rows_likeness_one_by_measure_the_others_by_loss_and_accuracy() -> None:
+def test_every_test_has_one_comparison_that_decides() -> None:
     frame = tables.roles([study(*layers())])
     assert frame.test.tolist() == [
-        "(a) likeness, maps", "(a) likeness, weights", "(a) likeness, phash", "(a) likeness, dice", "(b) removal, loss",
-        "(b) removal, top-1", "(b') replacement, loss", "(b') replacement, top-1", "(c) exchange, loss",
-        "(c) exchange, top-1",
+        "(d) structure, modularity", "(a) likeness, maps", "(b) removal, loss", "(b') replacement, loss",
+        "(c) exchange, loss",
     ]  # fmt: skip
+    assert frame["set against"].tolist() == [
+        tables.BESIDE[name] for name in ("spectrum", "untrained", "beyond", "beyond", "beyond")
+    ]
+
+
+def test_what_decides_nothing_stands_in_a_table_of_its_own() -> None:
+    frame = tables.beside([study(*layers(removal=(0.2, 0.1, 0.05)))]).set_index("test")
+    assert len(frame) == 1 + 6 + 3 * 2
+    assert frame.loc["(b) removal, loss", "beside any filters"].startswith("-0.214 (")
+    assert frame.loc["(b) removal, top-1", "beside filters with company"].startswith("+1.07 (")
+    assert frame.loc["(d) structure, modularity", "less rewired graphs"].startswith("+0.100 (")
+    assert frame.loc["(d) structure, modularity", "beside any filters"] == ""
 
 
 @pytest.mark.parametrize(
     ("gains", "verdict"),
     [
         ((0.1, 0.05, 0.02), "as predicted"),
-        ((-0.1, -0.05, 0.3), "the opposite"),
-        ((0.1, 0.05, 0.3), "owed to company"),
-        ((0.1, -0.05, 0.02), "owed to company"),
-        ((-0.1, 0.05, -0.3), "as predicted"),
+        ((0.1, 0.05, -0.02), "the opposite"),
+        ((0.1, 0.05, 0.0), "not shown"),  # whatever it has beside others, rewired graphs have too
+        ((-0.1, -0.05, 0.02), "as predicted"),
         (None, "undecided"),
     ],
 )
-def test_a_test_has_to_pass_what_rewired_graphs_have_and_what_company_does(gains: made.Gains | None, verdict: str) -> None:
+def test_a_test_goes_by_what_is_left_beside_company_and_rewired_graphs_at_once(
+    gains: made.Gains | None, verdict: str
+) -> None:
     assert tables.verdicts(study(*layers(swaps=gains)))["swaps"] == verdict
 
 
-def test_an_interval_that_includes_0_is_not_beyond_chance() -> None:
-    rows = [made.layer(removal=(gain, 0.1, 0)) for gain in (0.2, -0.2, 0.1, -0.1, 0.3, -0.3, 0.4, 0.01)]
-    assert tables.verdicts(study(*rows))["removal"] == "not beyond chance"
+def test_what_separates_alone_is_not_shown_after_holm() -> None:
+    rows = [made.layer(removal=(0.2, 0.2, gain)) for gain in (0.1, 0.2, 0.1, 0.3, 0.2, 0.1, 0.2, -0.05)]
+    one = study(*rows)
+    assert one.decisive("removal").p < 0.05 < one.p["removal"]
+    assert tables.verdicts(one)["removal"] == "not shown"
 
 
-def test_few_layers_are_too_few() -> None:
-    assert tables.verdicts(study(*layers(7, removal=(0.1, 0.1, 0))))["removal"] == "undecided"
-    assert tables.verdicts(study(*layers(8, removal=(0.1, 0.1, 0))))["removal"] == "as predicted"
-    assert tables.roles([study(*layers(2))])["less rewired"].tolist() == ["—"] * 10
+def test_few_layers_are_too_few_and_have_no_interval() -> None:
+    few = study(*layers(7, removal=(0.1, 0.1, 0.1)))
+    assert tables.verdicts(few)["removal"] == "undecided"
+    assert tables.ranged(few.decisive("removal")) == "-0.106 (7 layers)"
+    assert tables.verdicts(study(*layers(8, removal=(0.1, 0.1, 0.1))))["removal"] == "as predicted"
+    assert tables.ranged(study(made.layer(swaps=None)).decisive("swaps")) == "—"
+
+
+def test_without_a_spectrum_structure_is_set_against_the_untrained_network() -> None:
+    rows = layers()
+    for row in rows:
+        row["nulls"]["spectrum"] = None
+    assert study(*rows, measure="phash").decisive("structure").against == "untrained"
 
 
 GOOD: made.Gains = (0.1, 0.05, 0.02)
-BAD: made.Gains = (-0.1, -0.05, 0.3)
-NONE: made.Gains = (0.0, 0.0, 0.0)
+BAD: made.Gains = (0.1, 0.05, -0.3)
+NONE: made.Gains = (0.1, 0.05, 0.0)
 
 
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
         ({}, "holds"),
-        ({"weights": BAD, "dice": NONE}, "holds"),  # by which (a) is not judged
-        ({"phash": NONE}, "is not shown"),
+        ({"weights": BAD, "dice": NONE, "readers": NONE}, "holds"),  # by which (a) is not judged
+        ({"maps": NONE}, "is not shown"),
+        ({"maps": BAD}, "does not hold"),
         ({"removal": BAD}, "is not shown"),  # removal alone cannot refute it
         ({"replaced": BAD}, "does not hold"),
         ({"swaps": BAD, "removal": NONE}, "does not hold"),
@@ -95,19 +120,24 @@ NONE: made.Gains = (0.0, 0.0, 0.0)
         ({"swaps": None, "removal": NONE}, "is not shown"),
     ],
 )
-def test_the_hypothesis_holds_if_all_four_tests_come_out_as_it_predicts(changed: dict[str, Any], words: str) -> None:
+def test_the_hypothesis_holds_if_all_tests_come_out_as_it_predicts(changed: dict[str, Any], words: str) -> None:
     one = study(*layers(**(dict.fromkeys(ALL, GOOD) | changed)))
     assert tables.hypothesis(one) == words
 
 
+def test_without_communities_there_is_nothing_to_hold() -> None:
+    rows = [row | {"modularity": 0.3} for row in layers(**dict.fromkeys(ALL, GOOD))]
+    assert tables.verdicts(study(*rows))["structure"] == "not shown"
+    assert tables.hypothesis(study(*rows)) == "is not shown"
+
+
 def test_noise_cannot_pass() -> None:
-    """Whatever makes a difference in rewired graphs as well is no effect of communities."""
-    one = study(*layers(**dict.fromkeys(ALL, (0.5, 0.5, 0.5))))
-    assert set(tables.verdicts(one).values()) == {"not beyond chance"}
-    assert tables.hypothesis(one) == "is not shown"
+    """Whatever makes a difference in the nulls as well is no effect of communities."""
+    one = study(*[row | {"modularity": 0.3} for row in layers(**dict.fromkeys(ALL, (0.5, 0.5, 0.0)))])
+    assert set(tables.verdicts(one).values()) == {"not shown"}
 
 
-def test_a_graph_of_weights_has_to_show_in_weights_too() -> None:
+def test_a_graph_of_weights_goes_by_the_likeness_of_weights() -> None:
     rows = layers(**dict.fromkeys(ALL, GOOD) | {"weights": NONE})
     assert tables.hypothesis(study(*rows)) == "holds"
     assert tables.hypothesis(study(*rows, measure="weights")) == "is not shown"
@@ -117,7 +147,7 @@ def test_the_sentence_names_the_network_the_verdict_and_every_test() -> None:
     rows = layers(**dict.fromkeys(ALL, GOOD) | {"removal": BAD})
     assert tables.sentences([study(*rows, arch="resnet56")]) == [
         "**resnet56 on CIFAR-10**, 8 layers: in our reading and by the rule above, the hypothesis is not shown (as "
-        "predicted: (a) likeness, (b') replacement, (c) exchange; the opposite: (b) removal)."
+        "predicted: (d) structure, (a) likeness, (b') replacement, (c) exchange; the opposite: (b) removal)."
     ]
 
 
@@ -139,23 +169,34 @@ def test_what_communities_there_are_is_told_by_width() -> None:
     assert (narrow["filters"], narrow["layers"], narrow["alone, %"]) == (16, 2, 100 * 11 / 16)
     assert (narrow["communities"], narrow["largest"]) == (2, 3)
     assert (narrow["redundancy"], narrow["modularity"]) == (pytest.approx(0.55), pytest.approx(0.5))
-    assert narrow["minus rewired"] == pytest.approx(0.1)  # of the one that has rewired graphs
-    assert math.isnan(wide["minus rewired"])
+    assert narrow["modularity, rewired"] == narrow["modularity, spectrum"] == pytest.approx(0.3)  # of the one that has it
+    assert (narrow["redundancy, untrained"], narrow["moved, %"]) == (pytest.approx(0.45), 50)
+    assert (narrow["seeds agree"], narrow["halves agree"]) == (pytest.approx(0.9), pytest.approx(0.6))
+    assert math.isnan(wide["modularity, untrained"])
 
 
-def test_removal_at_equal_norms_is_a_sentence_for_each_network_that_has_it() -> None:
-    (words,) = tables.at_equal_norms([study(*layers(12, removal=(0.1, 0.05, 0.02))), study(*layers(2))])
-    assert words.startswith("resnet20 on CIFAR-10: at the same loss of L1 norm and activity, removal inside costs -0.111 (")
-    assert words.endswith("nats more than across, by a regression over 12 layers.")
+def test_how_equal_the_sides_were_made_is_a_sentence_for_each_network_that_has_a_test() -> None:
+    without = made.layer()
+    without["removed"] = [None, None]
+    (words,) = tables.matched([study(*layers(2)), study(without)])
+    assert words == (
+        "**resnet20 on CIFAR-10**: 2 to 3 filters went at a time. Those of one community had 10.0 % of their layer's L1 "
+        "norm and 20.0 % of its activity, those of several 11.0 and 22.0 %. By geometry their errors add up to 1.50 and "
+        "1.10 times what they are alone (1: nothing in common). Stand-ins from inside had 30.0 % of the lost maps' "
+        "variance, those from outside 29.0 %."
+    )
 
 
 def test_by_layer_a_positive_number_is_what_the_hypothesis_predicts() -> None:
-    one = study(made.layer("first", removal=(0.1, 0.2, 0.05)), made.layer("second", maps=(0.3, 0, 0.1), removal=None))
+    one = study(made.layer("first", removal=(0.3, 0.1, 0.02)), made.layer("second", maps=(0.5, 0.3, 0.1), removal=None))
     frame = tables.sides(one, "removal")
     assert frame.layer.tolist() == ["first", "second"]
-    assert frame.loc[0, ["own", "other", "real", "null"]].tolist() == pytest.approx([0.2, 0.3, 0.1, 0.05])
+    assert frame.loc[0, ["real", "null"]].tolist() == pytest.approx([0.1, 0.08])
     assert math.isnan(frame.real[1])
-    assert tables.sides(one, "likeness").real.tolist() == pytest.approx([0, 0.3])
+    frame = tables.sides(one, "likeness")
+    assert frame.real.tolist() == pytest.approx([0, 0.3])
+    assert frame["null"].tolist() == pytest.approx([0, 0.2])
+    assert tables.sides(one, "structure")[["real", "null"]].to_numpy().tolist() == [[0.4, 0.3]] * 2
 
 
 # Plans

@@ -22,13 +22,13 @@ from prunebook.trials import Record
 
 CLAIM_VERDICTS = {
     "holds here": "the 95 % interval lies on the claim's side of 0, or its own rule is met",
-    "the opposite holds here": "the interval lies on the other side of 0",
+    "the opposite holds here": "the interval lies on the other side of 0, or the rule's test says so",
     "does not hold here": "the rule that stands with the claim is not met",
-    "not shown here": "not all four tests come out as predicted, but none that could refute the claim says the opposite",
-    "not owed to communities": "filters that have company differ from those that are alone, whichever community they are in",
+    "not shown here": "p is not below 0.05 by the test of flipped signs after Holm's correction; of several tests, not all "
+    "come out as predicted, but none that could refute the claim says the opposite",
     "no difference found": "the interval of the difference includes 0; the wider it is, the larger a difference it may hide",
-    "undecided": "the interval includes the rule's limit, or there are fewer than three repetitions or, for the four tests, "
-    f"{FEW} layers",
+    "undecided": "the interval includes the rule's limit, or there are fewer than three repetitions or, for tests of the "
+    f"hypothesis, {FEW} layers",
     "unequal cost": f"the two sides differ by more than {SAME_FR:g} point of the MACs removed in the mean, so that a "
     "difference in accuracy would be one of cost as well",
     "mixed": "different verdicts for different cases, which are named or, if many, counted",
@@ -51,7 +51,8 @@ def claims(**records: Sequence[Record]) -> pd.DataFrame:
     DataFrame
         place, claim (in our words), tested by, here (our numbers), verdict (of `CLAIM_VERDICTS`). An accuracy is top-1 on
         the test split, at the last moment that both sides have. A verdict begins with what was not as in the abstract
-        (`conditions`). No correction is made for the number of claims; `attrs["repetitions"]` says so.
+        (`conditions`). The tests of the hypothesis are corrected for each other; no correction is made for the number of
+        claims, and `attrs["repetitions"]` says so.
     """
     for name in records:
         choose("records", name, Records._fields)
@@ -74,7 +75,7 @@ def over_what(f: Frames) -> str:
     """What the intervals are over, and that the comparisons are many: sentences for a caption."""
     sentences = []
     if f.tested:
-        words = "Intervals of the Role-Information study are over the layers of one network"
+        words = "Intervals and tests of the Role-Information study are over the layers of one network"
         sentences.append(f"{words} ({', '.join(one.name for one in f.tested)}), and say nothing of other networks.")
     for given, words in ((False, "trainings"), (True, "draws of images and batches, with one trained network")):
         groups: Any = f.compared[f.compared.weights.astype(bool) == given].groupby("network", sort=False)
@@ -100,21 +101,22 @@ def conditions(said: Said, on: frozenset[Network], epochs: int) -> str:
 METHOD = Said((PAPER["arch"],), (PAPER["dataset"],))  # of statements about no accuracy after retraining
 RESULT = METHOD._replace(epochs=1)
 LARGER = [name for name, options in STEPS.items() if options["step"] != 1]
-BOTH = "both intervals on the predicted side"
+SIGNS = "flipped signs over layers, Holm over the five tests"
 
 CLAIMS = [Claim(*claim) for claim in (
     ("Role-Information hypothesis", "Filters play roles as members of a society do; those of one community can stand in for "
-     "each other. (The abstract names the hypothesis, and does not say it.)", "four tests, against rewired graphs; holds if "
-     "all four come out as predicted", METHOD, by.hypothesis),
-    ("the same, (a)", "Filters of one community are alike on other images too.", f"likeness; {BOTH}", METHOD,
-     by.role("likeness")),
-    ("the same, (b)", "To lose filters of one community does less harm than to lose others. (The opposite would not refute "
-     "the hypothesis.)", f"removal without training; {BOTH}", METHOD, by.role("removal")),
-    ("the same, (b')", "A lost filter is better replaced by one of its community.", f"replacement; {BOTH}", METHOD,
-     by.role("replaced")),
-    ("the same, (c)", "Filters of one community can change places.", f"exchange; {BOTH}", METHOD, by.role("swaps")),
-    ("RMCD", "There are communities to be detected. (We add this one.)", "modularity beside that of rewired graphs", METHOD,
-     by.has_communities),
+     "each other. (The abstract names the hypothesis, and does not say it.)", "five tests; holds if all are as predicted",
+     METHOD, by.hypothesis),
+    ("the same, (a)", "Filters of one community are more alike than others, and more so than in an untrained network.",
+     f"likeness, less that of fresh weights; {SIGNS}", METHOD, by.role("likeness")),
+    ("the same, (b)", "To lose filters of one community does less harm than to lose others as large. (The opposite would "
+     "not refute the hypothesis.)", f"removal without training, less rewired graphs; {SIGNS}", METHOD, by.role("removal")),
+    ("the same, (b')", "A lost filter is better replaced by one of its community than by another that is as alike.",
+     f"replacement, less rewired graphs; {SIGNS}", METHOD, by.role("replaced")),
+    ("the same, (c)", "Filters of one community can change places, better than others that are as alike.",
+     f"exchange, less rewired graphs; {SIGNS}", METHOD, by.role("swaps")),
+    ("RMCD", "There are communities to be detected. (We add this one.)", "modularity beside random vectors of the same "
+     f"spectrum; {SIGNS}", METHOD, by.role("structure")),
     ("RMCD", "It obtains the level of redundancy for each layer: more than how wide the layer is. (We add the latter.)",
      "pairs of layers of different width in which the wider one is the more redundant; holds if surely below "
      f"{100 * by.OWN:g} %", METHOD, by.more_than_width),

@@ -69,12 +69,12 @@ def on(rows: pd.DataFrame) -> frozenset[Network]:
 # The Role-Information hypothesis
 
 HYPOTHESIS = {"holds": "holds here", "does not hold": "does not hold here", "is not shown": "not shown here"}
-ROLE = {"as predicted": "holds here", "the opposite": "the opposite holds here", "not beyond chance": "no difference found",
-        "owed to company": "not owed to communities"}  # fmt: skip
+ROLE = {"as predicted": "holds here", "the opposite": "the opposite holds here", "not shown": "not shown here",
+        "undecided": "undecided"}  # fmt: skip
 
 
 def hypothesis(f: Frames) -> list[Case]:
-    """All four tests of a network together, by the rule of `mrp_tables.hypothesis`."""
+    """All tests of a network together, by the rule of `mrp_tables.hypothesis`."""
     cases = []
     for one, networks in zip(f.tested, f.on, strict=True):
         found = made.verdicts(one)
@@ -86,39 +86,22 @@ def hypothesis(f: Frames) -> list[Case]:
 
 
 def role(test: str) -> Callable[[Frames], list[Case]]:
-    """One of the four tests: the differences over layers of a network."""
+    """One of the tests of the Role-Information study: what its comparison that decides has over layers of a network."""
 
     def cases(f: Frames) -> list[Case]:
-        return [
-            Case(f"{one.name}, {name}", numbers, ROLE.get(verdict, verdict), unit, networks)
-            for one, networks in zip(f.tested, f.on, strict=True)
-            for name, numbers, verdict, unit in _role(one, test)
-        ]
+        return [_role(one, test, networks) for one, networks in zip(f.tested, f.on, strict=True)]
 
     return cases
 
 
-def _role(one: Tested, test: str) -> Iterable[tuple[str, str, str, str]]:
-    unit = "inside minus across among filters with company, and inside minus across less the same in rewired graphs"
-    for name, outcome in made.decisive(one, test):
-        linked, beyond = (one.effect(name, outcome, against) for against in ("linked", "null"))
-        what = name.partition(": ")[2] or "loss in nats"
-        yield what, f"{made.ranged(linked)} and {made.ranged(beyond)}", made.judge_role(beyond, linked), unit
+def _role(one: Tested, test: str, networks: frozenset[Network]) -> Case:
+    effect = one.decisive(test)
+    numbers = f"{made.ranged(effect)}, p = {one.p[test]:.2g} after Holm" if not math.isnan(effect.p) else made.ranged(effect)
+    unit = f"{made.UNITS.get(effect.outcome, effect.outcome)}, {made.BESIDE[effect.against]}, over layers"
+    return Case(one.name, numbers, ROLE[made.judge_role(one, test)], unit, networks)
 
 
 # The level of redundancy
-
-
-def has_communities(f: Frames) -> list[Case]:
-    """Modularity of the communities that were found minus that in rewired graphs, over layers."""
-    cases = []
-    for one, networks in zip(f.tested, f.on, strict=True):
-        known = [row for row in one.layers if row["null_modularity"] is not None]
-        gap = Values(row["modularity"] - row["null_modularity"] for row in known)
-        if gap:
-            unit = "modularity minus that of rewired graphs, over layers"
-            cases.append(Case(one.name, signed(gap), side(gap), unit, networks))
-    return cases
 
 
 def more_than_width(f: Frames) -> list[Case]:

@@ -221,9 +221,17 @@ def _levels(ax: Axes, widths: Mapping[str, int], steps: Sequence[Mapping[str, An
 # The Role-Information study
 
 
-COMPARED = {"across": "minus\nacross", "linked": "with\ncompany", "null": "less\nrewired"}
+COMPARED = {
+    "any": "any",
+    "linked": "with company",
+    "beyond": "less rewired",
+    "rewired": "less rewired",
+    "spectrum": "less spectrum",
+    "untrained": "less untrained",
+}
 GAINED = {
-    "likeness": "likeness inside\nminus across",
+    "structure": "modularity",
+    "likeness": "likeness inside\nminus outside",
     "removal": "loss saved by removal\ninside, nats",
     "replaced": "loss saved by a stand-in\nfrom inside, nats",
     "swaps": "loss saved by exchange\ninside, nats",
@@ -233,9 +241,9 @@ GAINED = {
 def role(tested: Sequence[mrp_tables.Tested], test: str) -> Figure:
     """One test of the study, layer by layer: a row of panels for each network. Above 0 is what the hypothesis predicts.
 
-    Left: the difference between inside and across, in the order of the layers: filled for the communities that were found,
-    hollow for those of rewired graphs. Right: means over layers with 95 % bootstrap intervals, of this difference, of that
-    to other filters that are not alone, and of the difference less the one in rewired graphs.
+    Left: what filters of one community have beside others with company, in the order of the layers: filled for the
+    communities that were found, hollow for those of the null that decides. Right: means over layers of every comparison of
+    the test, with 95 % bootstrap intervals where there are layers enough; the one that decides is filled.
 
     `test`: of `mrp_tables.TESTS`. Changes of the loss stand on an axis that is linear around 0 and logarithmic farther out.
     """
@@ -244,30 +252,34 @@ def role(tested: Sequence[mrp_tables.Tested], test: str) -> Figure:
     size = (8.8, 3.2 * len(tested) + 0.6)
     fig, grid = plt.subplots(len(tested), 2, figsize=size, squeeze=False, width_ratios=(3.2, 1), sharey="row")
     for (left, right), one in zip(grid, tested, strict=True):
-        rows = mrp_tables.sides(one, test)
-        left.plot(rows.place, rows["null"], ls="", ms=5, **FOUND["rewired graphs"])
-        left.plot(rows.place, rows.real, ls="", ms=5, **FOUND["communities that were found"])
-        for place, effect in enumerate(mrp_tables.compared(one, test)):
-            if not math.isnan(effect.mean):
-                ends = sorted(effect.predicted * end for end in (effect.low, effect.high))
-                right.plot([place, place], ends, color=PALETTE[2], lw=2)
-                right.plot(place, effect.predicted * effect.mean, marker="D", color=PALETTE[2], ms=7, mec="white")
-        right.set_xticks(range(len(COMPARED)), list(COMPARED.values()), fontsize=8)
-        right.set_xlim(-0.6, len(COMPARED) - 0.4)
+        rows, effects, decisive = mrp_tables.sides(one, test), one.compared(test), one.decisive(test)
+        left.plot(rows.place, rows["null"], ls="", ms=5, label=NULLS[decisive.against], **LOOKS[1])
+        left.plot(rows.place, rows.real, ls="", ms=5, label="communities that were found", **LOOKS[0])
+        for place, effect in enumerate(effects):
+            face = PALETTE[2] if effect == decisive else "white"
+            right.plot([place] * 2, [effect.predicted * end for end in (effect.low, effect.high)], color=PALETTE[2], lw=2)
+            right.plot(place, effect.predicted * effect.mean, marker="D", color=PALETTE[2], ms=7, mfc=face)
+        right.set_xticks(range(len(effects)), [COMPARED[effect.against] for effect in effects], rotation=90, fontsize=7)
+        right.set_xlim(-0.6, len(effects) - 0.4)
         right.set_title("mean over layers", fontsize=10)
         left.set_title(one.name, fontsize=10)
         left.set_ylabel(GAINED[test], fontsize=9)
         every = -(-len(rows) // LABELS)
         left.set_xticks(rows.place[::every], rows.layer[::every], rotation=90, fontsize=7)
-        _zero(left, right, rows.real if test != "likeness" else None)
-    keys = [Line2D([], [], ls="", **look) for look in FOUND.values()]
-    fig.legend(keys, list(FOUND), loc="outside lower center", ncols=2, fontsize=8)
+        _zero(left, right, rows.real if decisive.outcome == "loss" else None)
+    keys = {label: key for ax in grid[:, 0] for key, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    fig.legend(list(keys.values()), list(keys), loc="outside lower center", ncols=3, fontsize=8)
     return fig
 
 
-FOUND: dict[str, dict[str, Any]] = {
-    "communities that were found": {"color": PALETTE[0], "marker": "o"},
-    "rewired graphs": {"color": PALETTE[1], "marker": "s", "mfc": "white"},
+LOOKS: tuple[dict[str, Any], dict[str, Any]] = (
+    {"color": PALETTE[0], "marker": "o"},
+    {"color": PALETTE[1], "marker": "s", "mfc": "white"},
+)
+NULLS = {
+    "beyond": "communities of rewired graphs",
+    "spectrum": "random vectors of the same spectrum",
+    "untrained": "the same network, untrained",
 }
 
 

@@ -19,7 +19,7 @@ from prunebook import cutting, models
 from prunebook.report import dice_tables, tables
 from prunebook.report.dice_parts import alike
 from prunebook.report.dice_tables import MOMENTS, network
-from prunebook.report.roles import Effect, effects
+from prunebook.report.roles import AGAINST, FEW, PRIMARY, Effect, effects
 from prunebook.report.sacp_tables import rounds_to
 from prunebook.report.statistics import holm, p_value, separates
 from prunebook.report.tables import Values, paired, repetitions
@@ -29,40 +29,55 @@ from prunebook.trials.communities import Communities, Mrp
 from prunebook.trials.estimate import facts
 
 TESTS = {
+    "structure": "(d) structure",
     "likeness": "(a) likeness",
     "removal": "(b) removal",
     "replaced": "(b') replacement",
     "swaps": "(c) exchange",
 }  # of the Role-Information study, as the chapter letters them
-UNITS = {"loss": "loss", "top1": "top-1"}
-OTHERS = {"likeness": "between", "removal": "across", "replaced": "outside", "swaps": "between"}  # than the own community
-OWN = {"likeness": "within", "removal": "within", "replaced": "inside", "swaps": "within"}
+UNITS = {"loss": "loss", "top1": "top-1", "modularity": "modularity"}
 PAPER_FR = 50.3  # percent of the MACs that the abstract removes
 SAME_FR = 1.0  # points of the MACs removed that two networks may differ by for their accuracies to be compared
-FEW = 8  # layers: a bootstrap over fewer has intervals that are too narrow
-SEEN = ("maps", "phash")  # measures of what a filter shows; (a) has to hold by these and by the one that made the graph
+BESIDE = {
+    "any": "beside any filters",
+    "linked": "beside filters with company",
+    "beyond": "that, less the same in rewired graphs",
+    "rewired": "less rewired graphs",
+    "spectrum": "less random vectors of the same spectrum",
+    "untrained": "less the network untrained",
+}  # what a community's filters are set against
 
 ROLE_VERDICTS = {
-    "as predicted": "the intervals of two differences lie on the predicted side of 0: inside a community minus with others "
-    "that have company, and inside minus across, less the same in rewired graphs",
-    "the opposite": "both lie on the other side",
-    "owed to company": "only the latter lies on a side of 0: filters that have company differ from those that are alone, "
-    "whichever community they are in",
-    "not beyond chance": "the interval of the difference to rewired graphs includes 0",
-    "undecided": f"fewer than {FEW} layers have what the test takes: a bootstrap of so few is too narrow",
+    "as predicted": "the mean of the comparison that decides lies on the predicted side of 0, with p below 0.05 by the test "
+    "of flipped signs, after Holm's correction over the tests of this network",
+    "the opposite": "it lies on the other side, with such a p",
+    "not shown": "p is not below 0.05",
+    "undecided": f"fewer than {FEW} layers have what the test takes: no sign pattern of so few has such a p",
 }
 
 
 class Tested(NamedTuple):
-    """The Role-Information study of one network: its name, the measure that made the graph, rows of layers, and effects."""
+    """The Role-Information study of one network: its name, the measure that made the graph, rows of layers, and effects.
+
+    `p` is, by test, that of the comparison that decides, after Holm's correction over the tests; NaN for too few layers.
+    """
 
     name: str
     measure: str
     layers: Sequence[Mapping[str, Any]]
     found: Mapping[tuple[str, str, str], Effect]  # by test, outcome and what is taken away
+    p: Mapping[str, float]
 
     def effect(self, test: str, outcome: str, against: str) -> Effect:
         return self.found[test, outcome, against]
+
+    def compared(self, test: str) -> list[Effect]:
+        """All comparisons of one of `TESTS`, by what it is judged by."""
+        name, outcome = _judged_by(test, self.measure)
+        return [self.effect(name, outcome, against) for against in AGAINST[test]]
+
+    def decisive(self, test: str) -> Effect:
+        return _decisive(self.found, self.measure, test)
 
 
 def tested(records: Sequence[Record]) -> list[Tested]:
@@ -74,8 +89,23 @@ def tested(records: Sequence[Record]) -> list[Tested]:
         parts = [named(record)] + [_graph(record)] * ({_graph(other) for other in alike} != {MRP})
         parts += [f"seed {p.seed}"] * (len({other.params["seed"] for other in alike}) > 1)
         found = {(one.test, one.outcome, one.against): one for one in effects(layers)}
-        made.append(Tested(", ".join(parts), p.measure, layers, found))
+        raw = {test: _decisive(found, p.measure, test).p for test in TESTS}
+        made.append(Tested(", ".join(parts), p.measure, layers, found, raw | holm(raw)))
     return made
+
+
+def _judged_by(test: str, measure: str) -> tuple[str, str]:
+    """The name and outcome of the effects of a test by which it is judged: the graph's own measure, or the loss."""
+    if test == "structure":
+        return test, "modularity"
+    return (f"likeness: {measure}", "likeness") if test == "likeness" else (test, "loss")
+
+
+def _decisive(found: Mapping[tuple[str, str, str], Effect], measure: str, test: str) -> Effect:
+    """The effect of `PRIMARY`. Measures without vectors have no spectrum: structure is then beside the untrained network."""
+    name = _judged_by(test, measure)
+    effect = found[*name, PRIMARY[test]]
+    return found[*name, "untrained"] if test == "structure" and effect.n == 0 else effect
 
 
 def _graph(record: Record) -> str:
@@ -98,9 +128,10 @@ def named(record: Record) -> str:
 def found(studies: Sequence[Tested]) -> pd.DataFrame:
     """What communities there are: a row for each network and number of filters, means over layers.
 
-    "alone, %" are filters that are a community of one. "minus rewired" is modularity less that of rewired graphs, over
-    layers that have any; "moved, %" how many edges are elsewhere in these. "stability" is the adjusted Rand index of the
-    communities of two halves of the images.
+    "alone, %" are filters that are a community of one. "redundancy" and "modularity" stand beside those of rewired graphs,
+    of random vectors of the same spectrum, and of the network untrained. "moved, %": how many edges of rewired graphs are
+    elsewhere. "seeds agree": the adjusted Rand index of communities by two seeds of the algorithm; "halves agree": of those
+    of two halves of the images.
     """
     rows = []
     for one in studies:
@@ -108,14 +139,20 @@ def found(studies: Sequence[Tested]) -> pd.DataFrame:
             layers = [layer for layer in one.layers if layer["filters"] == wide]
             alone = [100 * layer["communities"].count(1) / wide for layer in layers]
             counts = [len(layer["communities"]) - layer["communities"].count(1) for layer in layers]
-            null = [(layer["modularity"], layer["null_modularity"]) for layer in layers]
             row: dict[str, Any] = {"network": one.name, "filters": wide, "layers": len(layers), "alone, %": fmean(alone)}
             row |= {"communities": fmean(counts), "largest": fmean(max(layer["communities"]) for layer in layers)}
-            row |= {name: fmean(layer[name] for layer in layers) for name in ("redundancy", "modularity")}
-            row["minus rewired"] = _mean_of(real - random for real, random in null if random is not None)
-            row["moved, %"] = 100 * _mean_of(layer["nulls"]["moved"] for layer in layers)
-            rows.append(row | {"stability": _mean_of(layer["stability"] for layer in layers)})
+            for name in ("redundancy", "modularity"):
+                row[name] = fmean(layer[name] for layer in layers)
+                row |= {f"{name}, {null}": _of_null(layers, null, name) for null in AGAINST["structure"]}
+            row["moved, %"] = 100 * _of_null(layers, "rewired", "moved")
+            row["seeds agree"] = _mean_of(layer["agreement"] for layer in layers)
+            rows.append(row | {"halves agree": _mean_of(layer["stability"] for layer in layers)})
     return pd.DataFrame(rows)
+
+
+def _of_null(layers: Iterable[Mapping[str, Any]], null: str, name: str) -> float:
+    made = (layer["nulls"][null] for layer in layers)
+    return _mean_of(one[name] for one in made if one is not None)
 
 
 def _mean_of(values: Iterable[float | None]) -> float:
@@ -125,27 +162,28 @@ def _mean_of(values: Iterable[float | None]) -> float:
 
 
 def sides(one: Tested, test: str) -> pd.DataFrame:
-    """What a test found in each layer: likeness, or what it does to the loss, in nats.
+    """What a test found in each layer, with the sign turned so that the hypothesis predicts it to be positive.
 
-    "own" is inside communities, "other" across them; "real" their difference and "null" the mean one in rewired graphs, with
-    the sign turned so that the hypothesis predicts it to be positive. NaN where a layer does not allow it.
+    "real" is a layer's modularity, its contrast of likeness, or what filters of one community spare the loss, in nats,
+    beside others with company; "null" the same of the null that decides. NaN where a layer does not allow it.
     """
-    rows = []
-    for place, layer in enumerate(one.layers):
-        if test == "likeness":
-            found, sign = {side: _first(value) for side, value in layer["likeness"][one.measure].items()}, 1
-        else:
-            found, sign = {side: _first(value) for side, value in layer[test].items()}, -1
-        own, other = OWN[test], OTHERS[test]
-        row = {"place": place, "layer": layer["layer"], "filters": layer["filters"]}
-        row |= {"own": found.get(own, math.nan), "other": found.get(other, math.nan)}
-        row |= {"real": sign * (row["own"] - row["other"])}
-        row |= {"null": sign * (found.get(f"null_{own}", math.nan) - found.get(f"null_{other}", math.nan))}
-        rows.append(row)
+    null = one.decisive(test).against
+    rows = [{"place": place, "layer": layer["layer"], "filters": layer["filters"], **_beside(layer, one.measure, test, null)}
+            for place, layer in enumerate(one.layers)]  # fmt: skip
     return pd.DataFrame(rows)
 
 
-def _first(value: Any) -> float:
+def _beside(layer: Mapping[str, Any], measure: str, test: str, null: str) -> dict[str, float]:
+    if test == "structure":
+        made = layer["nulls"][null]
+        return {"real": layer["modularity"], "null": math.nan if made is None else made["modularity"]}
+    if test == "likeness":
+        alike = layer["likeness"][measure]
+        return {"real": _number(alike["linked"]), "null": _number(alike[null])}
+    return {"real": -_number(layer[test]["linked"]), "null": -_number(layer[test]["null"])}
+
+
+def _number(value: Any) -> float:
     """A number, the first of several, or NaN for none."""
     if value is None:
         return math.nan
@@ -153,122 +191,117 @@ def _first(value: Any) -> float:
 
 
 def roles(studies: Sequence[Tested]) -> pd.DataFrame:
-    """What each test of the Role-Information study finds over the layers of a network.
+    """The comparisons that decide: a row for each network and test.
 
-    One row for each network, test, and what was measured: a likeness, the loss in nats, or top-1 in points. "verdict" is one
-    of `ROLE_VERDICTS`. "inside, across" are means over layers, of the change where it is loss or top-1. Then differences
-    with their 95 % interval, each inside minus something: minus "across", minus "with company" (across, among filters that
-    are not alone), and "less rewired" (minus across, less the same in rewired graphs), with Cohen's "d" of the latter.
-    "layers" is how many of them have the last difference as predicted, of how many that have it: above 0, or for the loss
-    below.
+    "inside minus outside" is the effect with its 95 % interval over layers, "set against" what, "d" Cohen's, "p" by
+    flipped signs, "Holm" the same after the correction over the tests of the network, "verdict" of `ROLE_VERDICTS`. "layers"
+    is how many have it as predicted, of how many that have it.
     """
-    return pd.DataFrame([
-        {"network": one.name, **_role(one, test, outcome)} for one in studies for test, outcome in _measured(one)
-    ])  # fmt: skip
+    rows = []
+    for one in studies:
+        for test in TESTS:
+            effect = one.decisive(test)
+            row: dict[str, Any] = {"network": one.name, "test": f"{TESTS[test]}, {_named(effect)}"}
+            row |= {"verdict": judge_role(one, test), "inside minus outside": ranged(effect)}
+            row |= {"set against": BESIDE[effect.against], "d": effect.d}
+            row |= {"p": _two(effect.p), "Holm": _two(one.p[test])}
+            rows.append(row | {"layers": f"{effect.agree} of {effect.n}"})
+    return pd.DataFrame(rows)
 
 
-def compared(one: Tested, test: str) -> list[Effect]:
-    """The three differences of a test, by the graph's measure or by the loss: minus across, with company, less rewired."""
-    name, outcome = (f"likeness: {one.measure}", "likeness") if test == "likeness" else (test, "loss")
-    return [one.effect(name, outcome, against) for against in (OTHERS[test], "linked", "null")]
+def _two(p: float) -> str:
+    """Two digits of a probability that may be small; a dash for none."""
+    return "—" if math.isnan(p) else f"{p:.2g}"
 
 
-def _measured(one: Tested) -> list[tuple[str, str]]:
-    return list(dict.fromkeys((test, outcome) for test, outcome, _ in one.found))
+def beside(studies: Sequence[Tested]) -> pd.DataFrame:
+    """All comparisons, those that decide nothing included: a row for each network, test and what was measured.
+
+    A column for each of `BESIDE`: mean over layers with its 95 % interval, of the change where it is loss or top-1.
+    """
+    rows = []
+    for one in studies:
+        for name, outcome in dict.fromkeys((test, outcome) for test, outcome, _ in one.found):
+            effects = [effect for (test, unit, _), effect in one.found.items() if (test, unit) == (name, outcome)]
+            row = {"network": one.name, "test": f"{TESTS[name.partition(': ')[0]]}, {_named(effects[0])}"}
+            rows.append(row | {BESIDE[effect.against]: ranged(effect) for effect in effects})
+    columns = ["network", "test", *BESIDE.values()]
+    return pd.DataFrame(rows, columns=columns).fillna("")
 
 
-def _role(one: Tested, name: str, outcome: str) -> dict[str, Any]:
-    test, _, measure = name.partition(": ")
-    own, other = (_mean(one.layers, test, measure, side[test], outcome) for side in (OWN, OTHERS))
-    across, linked, beyond = (one.effect(name, outcome, against) for against in (OTHERS[test], "linked", "null"))
-    digits = _digits(outcome)
-    return {
-        "test": f"{TESTS[test]}, {measure or UNITS[outcome]}", "verdict": judge_role(beyond, linked),
-        "inside, across": f"{own:.{digits}f}, {other:.{digits}f}", "minus across": ranged(across),
-        "minus with company": ranged(linked), "less rewired": ranged(beyond), "d": beyond.d,
-        "layers": f"{beyond.agree} of {beyond.n}",
-    }  # fmt: skip
-
-
-def _digits(outcome: str) -> int:
-    return 2 if outcome == "top1" else 3
-
-
-def _mean(layers: Iterable[Mapping[str, Any]], test: str, measure: str, side: str, outcome: str) -> float:
-    place = 1 if outcome == "top1" else 0
-    found = [layer[test][measure] if measure else layer[test] for layer in layers]
-    return _mean_of(sides[side][place] if sides.get(side) is not None else None for sides in found)
+def _named(effect: Effect) -> str:
+    """What was measured, in words."""
+    return effect.test.partition(": ")[2] or UNITS[effect.outcome]
 
 
 def ranged(effect: Effect) -> str:
-    """Mean and interval, which stays on one line: "+0.012 (+0.003 to +0.021)"; a dash where there are too few layers."""
-    if math.isnan(effect.mean):
+    """Mean and interval, which stays on one line: "+0.012 (+0.003 to +0.021)".
+
+    For fewer than `FEW` layers there is no interval but their number: "+0.012 (3 layers)"; a dash for none.
+    """
+    if effect.n == 0:
         return "—"
-    digits = _digits(effect.outcome)
+    digits = 2 if effect.outcome == "top1" else 3
+    if math.isnan(effect.low):
+        return f"{effect.mean:+.{digits}f} ({effect.n} layer{'s' * (effect.n != 1)})"
     return f"{effect.mean:+.{digits}f} ({effect.low:+.{digits}f}\u00a0to\u00a0{effect.high:+.{digits}f})"
 
 
-def judge_role(beyond: Effect, linked: Effect) -> str:
-    """One of `ROLE_VERDICTS`: from the difference to rewired graphs, and that to filters that are not alone.
-
-    1. Fewer than `FEW` layers for either: "undecided".
-    2. The interval of the first includes 0: "not beyond chance".
-    3. Both lie on the predicted side: "as predicted"; both on the other: "the opposite". Else "owed to company".
-
-    The first cannot be passed by what holds of any filters with these numbers of edges; the second not by what sets filters
-    without edges apart.
-    """
-    if min(beyond.n, linked.n) < FEW:
+def judge_role(one: Tested, test: str) -> str:
+    """One of `ROLE_VERDICTS`, by the comparison that decides."""
+    if math.isnan(one.p[test]):
         return "undecided"
-    if beyond.holds is None:
-        return "not beyond chance"
-    if beyond.holds != linked.holds:
-        return "owed to company"
-    return "as predicted" if beyond.holds else "the opposite"
-
-
-def decisive(one: Tested, test: str) -> list[tuple[str, str]]:
-    """By what a test is judged, as names and outcomes of effects: the loss, or for (a) the graph's measure and `SEEN`."""
-    if test != "likeness":
-        return [(test, "loss")]
-    return [(f"likeness: {measure}", "likeness") for measure in dict.fromkeys((one.measure, *SEEN))]
+    if one.p[test] >= 0.05:
+        return "not shown"
+    return "as predicted" if one.decisive(test).as_predicted else "the opposite"
 
 
 def verdicts(one: Tested) -> dict[str, str]:
-    """Of each of `TESTS`: what all agree on by which it is judged, else "mixed"."""
-    found = {}
-    for test in TESTS:
-        judged = {
-            judge_role(*(one.effect(*name, against) for against in ("null", "linked"))) for name in decisive(one, test)
-        }
-        found[test] = judged.pop() if len(judged) == 1 else "mixed"
-    return found
+    """Of each of `TESTS`."""
+    return {test: judge_role(one, test) for test in TESTS}
 
 
 def hypothesis(one: Tested) -> str:
     """Whether the Role-Information hypothesis holds in this network, as we read it: "holds", "does not hold" and so on.
 
     It holds if all of `TESTS` are "as predicted"; it does not where (a), (b') or (c) is "the opposite". (b) alone cannot
-    refute it: filters that say the same may be missed more together than others. "undecided" where nothing but too few
-    layers stands in the way. Else it "is not shown".
+    refute it: filters that say the same to readers that are alike are missed more together than others. Nor can (d): it asks
+    whether there are communities, not what they do. "undecided" where nothing but too few layers stands in the way. Else it
+    "is not shown".
     """
     found = verdicts(one)
     if all(verdict == "as predicted" for verdict in found.values()):
         return "holds"
-    if any(verdict == "the opposite" for test, verdict in found.items() if test != "removal"):
+    if any(found[test] == "the opposite" for test in ("likeness", "replaced", "swaps")):
         return "does not hold"
     return "undecided" if set(found.values()) <= {"as predicted", "undecided"} else "is not shown"
 
 
-def at_equal_norms(studies: Sequence[Tested]) -> list[str]:
-    """For each network one sentence on removal inside minus across, were both sides to lose filters of the same size."""
-    found = [(one.name, one.effect("removal", "loss", "equal norms")) for one in studies]
-    return [
-        f"{name}: at the same loss of L1 norm and activity, removal inside costs {ranged(effect)} nats more than across, by "
-        f"a regression over {effect.n} layers."
-        for name, effect in found
-        if not math.isnan(effect.mean)
-    ]
+def matched(studies: Sequence[Tested]) -> list[str]:
+    """For each network one sentence on how many filters the tests took, and how equal the two sides were made."""
+    return [words for one in studies if (words := _matched(one))]
+
+
+def _matched(one: Tested) -> str:
+    removed = [r for layer in one.layers for r in layer["removed"] if r is not None]
+    if not removed:
+        return ""
+    own, other = (_over_layers(one.layers, "removal", "gone", side) for side in ("within", "across"))
+    sums = [_over_layers(one.layers, "removal", "adds up", side)[0] for side in ("within", "across")]
+    inside, outside = (_over_layers(one.layers, "replaced", "explained", side)[0] for side in ("inside", "outside"))
+    return (
+        f"**{one.name}**: {min(removed)} to {max(removed)} filters went at a time. Those of one community had "
+        f"{100 * own[0]:.1f} % of their layer's L1 norm and {100 * own[1]:.1f} % of its activity, those of several "
+        f"{100 * other[0]:.1f} and {100 * other[1]:.1f} %. By geometry their errors add up to {sums[0]:.2f} and "
+        f"{sums[1]:.2f} times what they are alone (1: nothing in common). Stand-ins from inside had "
+        f"{100 * inside:.1f} % of the lost maps' variance, those from outside {100 * outside:.1f} %."
+    )
+
+
+def _over_layers(layers: Iterable[Mapping[str, Any]], test: str, what: str, side: str) -> list[float]:
+    """Means, place by place, over the layers that have both sides; NaN where none has."""
+    known = [layer[test][what][side] for layer in layers if layer[test][what][side] is not None]
+    return [fmean(values) for values in zip(*known, strict=True)] if known else [math.nan, math.nan]
 
 
 def sentences(studies: Sequence[Tested]) -> list[str]:

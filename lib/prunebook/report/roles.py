@@ -1,10 +1,11 @@
 """What the tests of the Role-Information hypothesis amount to over the layers of a network: effects, with intervals.
 
-The unit is a layer. Each comparison is paired: both sides were measured in the same layer, on the same images. The interval
-is the percentile bootstrap over layers, as the differences are skewed: a few layers matter much more than others. It says
-how far the mean would move with other layers of this kind and other draws. It says nothing about other networks, and treats
-as independent what shares one network, one set of images, and the layers before it: read it as a description, not as a
-test. For few layers it is too narrow.
+The unit is a layer. Each comparison is paired: both sides were measured in the same layer, on the same images, and it is
+differences that are averaged, never sides. The interval is the percentile bootstrap over layers, as the differences are
+skewed: a few layers matter much more than others. It says how far the mean would move with other layers of this kind and
+other draws. It says nothing about other networks, and treats as independent what shares one network, one set of images, and
+the layers before it: read it as a description. What is called shown has to pass a test, that of flipped signs, with a
+correction for the number of tests; each of them has one comparison that decides, see `PRIMARY`.
 """
 
 import math
@@ -13,13 +14,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from prunebook.methods.mrp import MEASURES
-from prunebook.report.statistics import middle95
+from prunebook.report.statistics import middle95, sign_flip_p
 
 DRAWS = 10_000  # of as many layers, with replacement
-LEAST = 3  # layers that a mean, an interval and a standard deviation are given for
-LEAST_FITTED = 12  # layers that the three numbers of a regression are fitted to
-_UNKNOWN = (math.nan, math.nan, math.nan, math.nan)
+FEW = 8  # layers: with fewer, all 2^n signs cannot take p below 0.05 after Holm's correction over five tests
+_NONE = (math.nan, math.nan, math.nan, math.nan)
+
+# Of each test the comparison by which it is judged.
+PRIMARY = {"structure": "spectrum", "likeness": "untrained", "removal": "beyond", "replaced": "beyond", "swaps": "beyond"}
+AGAINST = {
+    "structure": ("rewired", "spectrum", "untrained"),
+    "likeness": ("any", "linked", "rewired", "spectrum", "untrained"),
+    **dict.fromkeys(("removal", "replaced", "swaps"), ("any", "linked", "beyond")),
+}
 
 Row = Mapping[str, Any]
 Differences = Callable[[Row], float | None]
@@ -28,14 +35,15 @@ Differences = Callable[[Row], float | None]
 class Effect(NamedTuple):
     """Mean over layers of a difference between two sides of a comparison.
 
-    test : "likeness: MEASURE", "removal", "replaced" or "swaps"
-    outcome : "likeness", "loss" in nats, or "top1" in points
-    against : the side that is taken away from filters of one community: any others ("between", "across", "outside"), others
-        that are not isolated ("linked"), the likest filter ("nearest"); or "null", the same difference in random graphs; or
-        "equal norms", the difference of a removal where both sides lose as much L1 norm and activity, by a regression over
-        layers
-    mean, low, high : with the 95 % percentile-bootstrap interval over layers
+    test : "structure", "likeness: MEASURE", "removal", "replaced" or "swaps"
+    outcome : "modularity", "likeness", "loss" in nats, or "top1" in points
+    against : "linked", what filters of one community have minus what others with company have, as large or as alike to the
+        same filter; "beyond", the same less that of random graphs, draw by draw; "rewired", "spectrum" and "untrained", the
+        contrast of a likeness, or the modularity, less that of such a null; "any", beside filters as they come
+    mean : over the layers that have it; NaN where none has
+    low, high : the 95 % percentile-bootstrap interval over layers; NaN for fewer than `FEW`, as are d and p
     d : mean difference in standard deviations of the differences (Cohen's d of paired values); NaN where all are equal
+    p : two-sided, of flipped signs
     n : layers that have both sides
     agree : of these, layers whose difference has the sign that the hypothesis predicts
     """
@@ -47,6 +55,7 @@ class Effect(NamedTuple):
     low: float
     high: float
     d: float
+    p: float
     n: int
     agree: int
 
@@ -56,110 +65,61 @@ class Effect(NamedTuple):
         return -1 if self.outcome == "loss" else 1
 
     @property
-    def holds(self) -> bool | None:
-        """Whether the interval lies on the predicted side of 0: False if it is on the other; None if it covers 0."""
-        if not (self.low > 0 or self.high < 0):
-            return None
+    def as_predicted(self) -> bool:
+        """Whether the mean has that sign; that it differs from 0 is for p to say."""
         return self.mean * self.predicted > 0
 
 
 def effects(rows: Sequence[Row], seed: int = 0) -> list[Effect]:
-    """Every effect that the rows of a "roles" record give, in the order of the tests.
-
-    Where fewer than `LEAST` layers have both sides, or `LEAST_FITTED` for a regression, mean, interval and d are NaN.
-    """
-    found = [
-        _effect(f"likeness: {measure}", "likeness", against, _each(rows, _likeness(measure, against)), seed)
-        for measure in MEASURES
-        for against in ("between", "linked", "null")
+    """Every effect that the rows of a "roles" record give, in the order of the tests."""
+    measures = list(rows[0]["likeness"]) if rows else []
+    wanted: list[tuple[str, str, Callable[[str], Differences]]] = [("structure", "modularity", _structure)]
+    wanted += [(f"likeness: {measure}", "likeness", _likeness(measure)) for measure in measures]
+    for test in ("removal", "replaced", "swaps"):
+        wanted += [(test, "loss", _change(test, 0)), (test, "top1", _change(test, 1))]
+    return [
+        _effect(test, outcome, against, [value for row in rows if (value := given(against)(row)) is not None], seed)
+        for test, outcome, given in wanted
+        for against in AGAINST[test.partition(": ")[0]]
     ]
-    for test, others in _OTHERS.items():
-        for outcome, place in (("loss", 0), ("top1", 1)):
-            for against in (*others, "null"):
-                found.append(_effect(test, outcome, against, _each(rows, _change(test, place, against)), seed))
-    found.append(_at_equal_norms(rows, seed))
-    return found
 
 
-_OTHERS = {"removal": ("across", "linked"), "replaced": ("outside", "linked", "nearest"), "swaps": ("between", "linked")}
-_OWN = {"removal": "within", "replaced": "inside", "swaps": "within"}
-
-
-def _likeness(measure: str, against: str) -> Differences:
+def _structure(against: str) -> Differences:
     def difference(row: Row) -> float | None:
-        alike = row["likeness"][measure]
-        if against != "null":
-            return _minus(_first(alike["within"]), _first(alike[against]))
-        real = _minus(_first(alike["within"]), _first(alike["between"]))
-        return _minus(real, _minus(alike["null_within"], alike["null_between"]))
+        null = row["nulls"][against]
+        return None if null is None else row["modularity"] - null["modularity"]
 
     return difference
 
 
-def _change(test: str, place: int, against: str) -> Differences:
-    own, other = _OWN[test], _OTHERS[test][0]
+def _likeness(measure: str) -> Callable[[str], Differences]:
+    def given(against: str) -> Differences:
+        def difference(row: Row) -> float | None:
+            alike = row["likeness"][measure]
+            if against in ("any", "linked"):
+                return alike[against]
+            none = alike["linked"] is None or alike[against] is None
+            return None if none else alike["linked"] - alike[against]
 
-    def difference(row: Row) -> float | None:
-        value = {side: None if found is None else found[place] for side, found in row[test].items()}
-        if against != "null":
-            return _minus(value.get(own), value.get(against))
-        random = _minus(value.get(f"null_{own}"), value.get(f"null_{other}"))
-        return _minus(_minus(value.get(own), value.get(other)), random)
+        return difference
 
-    return difference
-
-
-def _at_equal_norms(rows: Sequence[Row], seed: int) -> Effect:
-    """The intercept of the loss's difference on the differences in L1 norm and activity that are gone."""
-
-    def point(row: Row) -> list[float] | None:
-        sides = [(row["removal"][side], row["gone"][side]) for side in ("within", "across")]
-        if any(lost is None or gone is None for lost, gone in sides):
-            return None
-        (own, own_gone), (other, other_gone) = sides
-        return [own[0] - other[0], own_gone[0] - other_gone[0], own_gone[1] - other_gone[1]]
-
-    points = np.array([found for row in rows if (found := point(row)) is not None])
-    n = len(points)
-    if n < LEAST_FITTED:
-        return Effect("removal", "loss", "equal norms", *_UNKNOWN, n, 0)
-    generator = np.random.default_rng(seed)
-    mean, residuals = _intercept(points)
-    drawn = [_intercept(points[generator.integers(n, size=n)])[0] for _ in range(DRAWS // 10)]
-    deviation = math.sqrt(float(residuals @ residuals) / (n - 3))
-    d = mean / deviation if deviation > 0 else math.nan
-    return Effect("removal", "loss", "equal norms", mean, *middle95(drawn), d, n, int((mean + residuals < 0).sum()))
+    return given
 
 
-def _intercept(points: np.ndarray) -> tuple[float, np.ndarray]:
-    """Of the first column on the others, by least squares; and the residuals."""
-    factors = np.column_stack([np.ones(len(points)), points[:, 1:]])
-    fitted = np.linalg.lstsq(factors, points[:, 0], rcond=None)[0]
-    return float(fitted[0]), points[:, 0] - factors @ fitted
+def _change(test: str, place: int) -> Callable[[str], Differences]:
+    return lambda against: lambda row: None if row[test][against] is None else row[test][against][place]
 
 
 def _effect(test: str, outcome: str, against: str, differences: Iterable[float], seed: int) -> Effect:
     values = np.array(list(differences))
     n = len(values)
-    bare = Effect(test, outcome, against, *_UNKNOWN, n, 0)
+    mean = float(values.mean()) if n else math.nan
+    bare = Effect(test, outcome, against, mean, *_NONE, n, 0)
     bare = bare._replace(agree=int((values * bare.predicted > 0).sum()))
-    if n < LEAST:
+    if n < FEW:
         return bare
     means = values[np.random.default_rng(seed).integers(n, size=(DRAWS, n))].mean(axis=1)
     low, high = middle95(means)
     deviation = float(values.std(ddof=1))
-    mean = float(values.mean())
-    return bare._replace(mean=mean, low=low, high=high, d=mean / deviation if deviation > 0 else math.nan)
-
-
-def _each(rows: Iterable[Row], difference: Differences) -> list[float]:
-    """Of the rows that have it."""
-    return [value for row in rows if (value := difference(row)) is not None]
-
-
-def _first(pair: Sequence[float] | None) -> float | None:
-    return None if pair is None else pair[0]
-
-
-def _minus(first: float | None, second: float | None) -> float | None:
-    return None if first is None or second is None else first - second
+    d = mean / deviation if deviation > 0 else math.nan
+    return bare._replace(low=low, high=high, d=d, p=sign_flip_p(values, seed))

@@ -1,4 +1,4 @@
-"""Tests of differences: Student's t, Fisher's permutations and F, and Holm's correction; and rank correlations resampled."""
+"""Tests of differences: Student's t, Fisher's signs, permutations and F, Holm's correction; rank correlations resampled."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,8 @@ from scipy import stats
 from prunebook.errors import require
 
 ALL_ORDERS = 8  # values whose orders are all tried: 40,320
-DRAWS = 20_000  # orders drawn of more values
+ALL_SIGNS = 14  # differences whose signs are all tried: 16,384
+DRAWS = 20_000  # orders, or signs, drawn of more values
 RESAMPLED = 2**18  # ranks made at once: few enough for the cache
 
 
@@ -22,6 +23,25 @@ def p_value(differences: Sequence[float]) -> float:
     if max(differences) == min(differences):
         return 1.0 if differences[0] == 0 else 0.0
     return float(stats.ttest_1samp(differences, 0).pvalue)
+
+
+def sign_flip_p(differences: Sequence[float] | np.ndarray, seed: int = 0) -> float:
+    """Two-sided p that differences are as likely as their negatives: the share of signs whose mean is as far from 0.
+
+    Fisher's randomisation test (The Design of Experiments, 1935). All signs are tried for up to `ALL_SIGNS` differences; of
+    more, `DRAWS` are drawn, and the given ones count as one of them. NaN for none.
+    """
+    values = np.asarray(differences, dtype=float)
+    n = len(values)
+    if n == 0:
+        return math.nan
+    if n <= ALL_SIGNS:
+        signs = 1 - 2 * (np.arange(2**n)[:, None] >> np.arange(n) & 1)
+    else:
+        drawn = np.random.default_rng(seed).integers(2, size=(DRAWS, n))
+        signs = 1 - 2 * np.vstack([np.zeros(n, dtype=int), drawn])
+    sums = np.abs(signs @ values)
+    return float(np.mean(sums >= sums[0] * (1 - 1e-12)))
 
 
 def holm(p: Mapping[str, float]) -> dict[str, float]:

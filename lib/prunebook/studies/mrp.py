@@ -18,6 +18,7 @@ OTHER_LAYERS: dict[str, dict[str, Any]] = {  # the same choice of filters, with 
 }
 METHODS = (MRP, *OTHER_LAYERS, *CRITERIA)
 GRAPHS: dict[str, dict[str, Any]] = {  # other readings of what the abstract leaves open, as parameters of the decision
+    "graph of correlations": {"measure": "correlation"},
     "graph of weights": {"measure": "weights"},
     "graph of hashes": {"measure": "phash"},
     "graph of Dice": {"measure": "dice"},
@@ -29,6 +30,7 @@ GRAPHS: dict[str, dict[str, Any]] = {  # other readings of what the abstract lea
 READINGS: dict[str, dict[str, Any]] = {
     **GRAPHS,
     "quantile 0.5, edges once": {"quantile": 0.5, "edges": "once"},
+    "likeness anew": {"likeness": "anew"},
     "Leiden": {"detector": "leiden"},
     "label propagation": {"detector": "label-propagation"},
     "greedy modularity": {"detector": "greedy-modularity"},
@@ -70,9 +72,10 @@ class Parameters(NetworkParameters):
     roles: list[str] = Field(
         [], description=f"graphs to test the hypothesis with: {MRP} (as in this book); {'; '.join(GRAPHS)}"
     )
-    tested: int = Field(1000, ge=1, le=100_000, description="test images that the hypothesis is tested on")
-    draws: int = Field(8, ge=1, le=1000, description="of filters, for each test of each layer")
-    nulls: int = Field(8, ge=0, le=1000, description="random graphs of each layer")
+    tested: int = Field(512, ge=1, le=100_000, description="test images that the hypothesis is tested on")
+    draws: int = Field(16, ge=1, le=1000, description="of communities and filters, for each test of each layer")
+    nulls: int = Field(8, ge=0, le=1000, description="random graphs of each layer, and random sets of vectors")
+    untrained: int = Field(3, ge=0, le=100, description="networks with fresh weights that communities are set against")
     abstract: bool = Field(False, description="show the abstract's numbers beside ours")
 
     _as_list = field_validator("methods", "targets", "variants", "graphs", "roles", mode="before")(listed)
@@ -101,6 +104,7 @@ class Parameters(NetworkParameters):
         require(not self.control or self.finetune > 0, "finetune", self.finetune, "at least 1 where control is given")
         alone = bool(self.variants or self.control) and MRP not in self.methods
         require(not alone, "methods", self.methods, f"with {MRP!r} among them where variants or control are given")
+        require(not self.roles or self.images >= 2, "images", self.images, "at least 2 where the hypothesis is tested")
         require(self.draws <= self.tested, "draws", self.draws, f"at most {self.tested}: each has test images of its own")
         for arch in self.arch:
             options: dict[str, Any] = self.options.get(arch, {})
@@ -176,7 +180,7 @@ def baselines(p: Parameters) -> list[Trial]:
 
 def roles(p: Parameters) -> list[Trial]:
     """The tests of the hypothesis on every network, in half as many images twice as the decisions look at."""
-    common = {"images": 2 * p.images, "tested": p.tested, "draws": p.draws, "nulls": p.nulls}
+    common = {"images": 2 * p.images, "tested": p.tested, "draws": p.draws, "nulls": p.nulls, "untrained": p.untrained}
     return [
         Trial("roles", {"baseline": baseline(p, case).params, **common, **GRAPHS.get(name, {}), "seed": case.seed})
         for case, name in product(networks(p), p.roles)

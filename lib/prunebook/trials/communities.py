@@ -4,8 +4,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
+from torch import Tensor, nn
 
-from prunebook import data, distributed, features, measure, roles
+from prunebook import data, distributed, features, measure, models, roles, training
 from prunebook.errors import choose
 from prunebook.methods import mrp
 from prunebook.trials.engine import Context
@@ -13,13 +14,14 @@ from prunebook.trials.tasks import Baseline, Seed, costs, example, load_data, lo
 from prunebook.trials.tasks import kept as as_digits
 from prunebook.trials.trial import Parameters, Trial, task
 
+FRESH = 10_000  # first seed of untrained networks, far from those that trained ones begin with
 _DIGITS = 6
 
 
 class Communities(Parameters):
     """How a layer's filters are joined, and divided into communities: options of `methods.mrp.plan`."""
 
-    measure: Literal["maps", "weights", "phash", "dice"] = "maps"
+    measure: Literal["maps", "correlation", "weights", "phash", "dice"] = "maps"
     sparsify: Literal["quantile", "knn", "threshold"] = "quantile"
     quantile: float = Field(0.9, ge=0, le=1)
     neighbours: int = Field(5, ge=1)
@@ -42,6 +44,7 @@ class Mrp(Communities):
     target: float = Field(gt=0, lt=1, description="share to remove")
     counter: Literal["macs", "params"] = "macs"
     edges: Literal["anew", "once"] = "anew"
+    likeness: Literal["once", "anew"] = "once"
     kind: Literal["count", "modularity"] = "count"
     rule: Literal["replaceable", "random", "l1", "least replaceable"] = "replaceable"
     layer: Literal["redundant", "uniform", "random"] = "redundant"
@@ -81,16 +84,18 @@ class Roles(Communities):
     """The tests of the Role-Information hypothesis, layer by layer: see `roles.study`."""
 
     baseline: Baseline
-    images: int = Field(200, ge=2, description="training images, in two halves: for graphs, and for likeness")
-    tested: int = Field(1000, ge=1, description="images of the test split, on which loss and accuracy are measured")
-    share: float = Field(0.125, gt=0, lt=1, description="of a layer's filters that are removed at a time")
+    images: int = Field(200, ge=4, description="training images, in two halves: for graphs, and for likeness")
+    tested: int = Field(512, ge=1, description="images of the test split, on which loss and accuracy are measured")
+    share: float = Field(0.125, gt=0, lt=1, description="of a layer's filters that are removed at a time, at least two")
     layers: list[str] | None = Field(None, min_length=1, description="default: all whose width no other layer shares")
-    draws: int = Field(8, ge=1, description="of filters, for each comparison")
-    nulls: int = Field(8, ge=0, description="random graphs of each layer")
+    draws: int = Field(16, ge=1, description="of communities and filters, for each comparison")
+    nulls: int = Field(8, ge=0, description="random graphs of each layer, and random sets of vectors")
+    untrained: int = Field(3, ge=0, description="networks of the same architecture with fresh weights")
+    divisions: int = Field(4, ge=1, description="seeds of the algorithm that finds communities")
     seed: int = Seed
 
     def describe(self) -> str:
-        beside = ("baseline", "images", "tested", "share", "draws", "nulls")
+        beside = ("baseline", "images", "tested", "share", "draws", "nulls", "untrained", "divisions")
         return f"{self.baseline.arch} on {self.baseline.dataset}: {self.draws} draws{self.unusual(*beside)}"
 
 
@@ -130,7 +135,8 @@ def graph(p: Graph, context: Context) -> dict[str, Any]:
     name = choose("layer", p.layer, convolutions)
     images = data.normalise(data.draw(dataset.train, p.images, p.seed), *normalisation(p.baseline, dataset))
     how = _graphs(p)
-    weights = how.weights(mrp.similarities(model, images, [name], p.measure)[name])
+    alike = mrp.similarities(model, images, [name], p.measure)[name]
+    weights = how.weights(alike)
     found = how.communities(weights, p.seed)
     return {
         "layer": name,
@@ -138,29 +144,39 @@ def graph(p: Graph, context: Context) -> dict[str, Any]:
         "edges": [[int(i), int(j), round(float(weights[i, j]), _DIGITS)] for i, j in np.argwhere(np.triu(weights))],
         "communities": found,
         "l1": [round(norm, _DIGITS) for norm in mrp.norms(convolutions[name].weight).tolist()],
-        "redundancy": round(mrp.redundancy(len(weights), found), _DIGITS),
+        "redundancy": round(how.redundancy(found, mrp.silent(alike)), _DIGITS),
         "modularity": round(mrp.modularity(weights, found, p.resolution), _DIGITS),
     }
 
 
-@task("roles", version=1, parameters=Roles, needs=_needs_baseline)
+@task("roles", version=2, parameters=Roles, needs=_needs_baseline)
 def role_information(p: Roles, context: Context) -> dict[str, Any]:
-    """The four tests on each layer, and the loss and accuracy of the whole network on the same images.
+    """The tests on each layer, and the loss and accuracy of the whole network on the same images.
 
     These are of the test split: nothing is chosen by them, and of foreign weights it is the only part that they have not
-    been trained on.
+    been trained on. Batch norms of untrained networks have the statistics of the first half of the training images.
     """
     dataset = load_data(p.baseline, context)
     model = load_network(p.baseline, dataset, context)
     normal = normalisation(p.baseline, dataset)
-    training_images = data.normalise(data.draw(dataset.train, p.images, p.seed), *normal)
+    halves = data.draw(dataset.train, p.images, p.seed).tensor_split(2)
     images, labels = data.draw_labelled(dataset.test, p.tested, p.seed)
-    first, second = training_images.tensor_split(2)
+    fresh = [_untrained(p, dataset, halves[0], FRESH + p.seed + number, context) for number in range(p.untrained)]
+    first, second = (data.normalise(half, *normal) for half in halves)
     return roles.study(
-        model, (first, second), data.normalise(images, *normal), labels, p.layers, _graphs(p),
-        share=p.share, draws=p.draws, nulls=p.nulls, seed=p.seed,
+        model, (first, second), data.normalise(images, *normal), labels, p.layers, _graphs(p), untrained=fresh,
+        share=p.share, draws=p.draws, nulls=p.nulls, divisions=p.divisions, seed=p.seed,
         progress=lambda done, total: context.progress(done, total, "layers"),
     )  # fmt: skip
+
+
+def _untrained(p: Roles, dataset: data.Dataset, images: Tensor, seed: int, context: Context) -> nn.Module:
+    """The baseline's architecture with fresh weights, and batch norms that have seen these images (m, c, h, w), uint8."""
+    base = p.baseline
+    network = models.build(base.arch, dataset.num_classes, dataset.in_channels, seed=seed, **base.options)
+    mean, std = normalisation(base, dataset)
+    training.recalibrate(network.to(context.device), images, mean=mean, std=std)
+    return network
 
 
 def _graphs(p: Communities) -> roles.Graphs:

@@ -18,21 +18,24 @@ References
 """
 
 from prunebook.methods.mrp.communities import DETECTORS, communities, modularity
-from prunebook.methods.mrp.graphs import MEASURES, SPARSIFIERS, filter_graph, similarities
-from prunebook.methods.mrp.plan import COUNTERS, EDGES, LAYERS, SCOPES, plan, replay
-from prunebook.methods.mrp.redundancy import REDUNDANCIES, RULES, norms, redundancy, replaceable
+from prunebook.methods.mrp.graphs import FROM_IMAGES, MEASURES, SPARSIFIERS, cosines, filter_graph, silent, similarities
+from prunebook.methods.mrp.plan import COUNTERS, EDGES, LAYERS, LIKENESS, SCOPES, plan, replay
+from prunebook.methods.mrp.redundancy import REDUNDANCIES, RULES, norms, redundancy, replaceable, speaking
 
 __all__ = [
     "COUNTERS",
     "DETECTORS",
     "EDGES",
+    "FROM_IMAGES",
     "LAYERS",
+    "LIKENESS",
     "MEASURES",
     "REDUNDANCIES",
     "RULES",
     "SCOPES",
     "SPARSIFIERS",
     "communities",
+    "cosines",
     "filter_graph",
     "modularity",
     "norms",
@@ -40,5 +43,7 @@ __all__ = [
     "redundancy",
     "replaceable",
     "replay",
+    "silent",
     "similarities",
+    "speaking",
 ]

@@ -12,11 +12,11 @@ from prunebook import features, phash
 from prunebook.errors import choose, require
 from prunebook.methods import dice
 
-MEASURES = ("maps", "weights", "phash", "dice")
-FROM_IMAGES = ("maps", "phash")  # the measures that look at images
+MEASURES = ("maps", "correlation", "weights", "phash", "dice")
+FROM_IMAGES = ("maps", "correlation", "phash")  # the measures that look at images
 SPARSIFIERS = ("quantile", "knn", "threshold")
 
-_GRID = 2.0**40  # numbers are rounded to 1/_GRID
+_BITS = 40  # numbers are rounded to multiples of 2^-_BITS, or coarser, see `on_grid`
 
 
 def similarities(
@@ -32,19 +32,21 @@ def similarities(
     images : Tensor (m, c, h, w)
         Normalised as in training. Not looked at for measures of weights.
     layers : names of convolutions
-    measure : {"maps", "weights", "phash", "dice"}
+    measure : {"maps", "correlation", "weights", "phash", "dice"}
         "maps": absolute cosine of two filters' feature maps. These are the convolution's raw output, before batch norm and
         activation, as everywhere in this package, at all places of all images in one vector (n, m h w), without a mean
-        over places. "weights": absolute cosine of the weights. "phash": `prunebook.phash.similarity` of the feature maps.
-        "dice": `methods.dice.similarity` of the weights.
+        over places. "correlation": the same of maps whose mean over all places of all images is taken off first, as batch
+        norm will: two filters that share nothing but a constant are not alike. "weights": absolute cosine of the weights.
+        "phash": `prunebook.phash.similarity` of the feature maps. "dice": `methods.dice.similarity` of the weights.
     mode : {"eval", "train"}
         Of the network while it makes the feature maps.
 
     Returns
     -------
     dict of layer name -> Tensor (n, n), float64, on the CPU
-        In the order of `layers`. Symmetric, 1 on the diagonal. A filter of zeros has cosine 0 with any other; hashes and
-        the Dice index take its constant map, its constant weights, as they take any.
+        In the order of `layers`. Symmetric, 1 on the diagonal, but 0 for a filter that is silent, see `silent`: one of
+        zeros, or, by correlation, one whose maps are a constant. Such a filter has likeness 0 with any other. Hashes and
+        the Dice index know no silence: they take its constant map, its constant weights, as they take any.
 
     Raises
     ------
@@ -57,7 +59,7 @@ def similarities(
     if not names:
         return {}
     if measure in FROM_IMAGES:
-        return _from_images(model, images, names, _cosine_of_maps if measure == "maps" else _likeness_of_hashes, mode)
+        return _from_images(model, images, names, _COMPARE[measure], mode)
     compare = _absolute_cosine if measure == "weights" else dice.similarity
     weights = {name: convolutions[name].weight.detach() for name in names}
     for name, weight in weights.items():
@@ -73,8 +75,8 @@ def filter_graph(
     Parameters
     ----------
     similarity : Tensor (n, n)
-        Symmetric, in [0, 1]; the diagonal is not looked at. It is rounded to multiples of 2^-40: likenesses that differ by
-        less differ by rounding alone, and sums of weights on this grid are exact in any order.
+        Symmetric, in [0, 1]; the diagonal is not looked at. It is rounded to multiples of 2^-40, for more than 64 filters to
+        coarser ones: likenesses that differ by less differ by rounding alone, and sums of weights are exact in any order.
     sparsify : {"quantile", "knn", "threshold"}
         Filters whose likeness is above 0 are joined where it is at least that quantile of the layer's pairs; where one is
         among the other's likest, the lower number of equally like ones; or where it is at least that threshold. The first
@@ -101,7 +103,8 @@ def filter_graph(
     if sparsify == "knn":
         joined = _by_neighbours(alike, neighbours)
     else:
-        joined = alike >= (_quantile(alike, quantile) if sparsify == "quantile" else on_grid(np.asarray(threshold)))
+        least = on_grid(np.asarray(threshold), alike.size)
+        joined = alike >= (_quantile(alike, quantile) if sparsify == "quantile" else least)
     np.fill_diagonal(joined, False)
     return np.where(joined, alike, 0.0)
 
@@ -130,9 +133,18 @@ def check_sparsifier(sparsify: str, quantile: float, neighbours: int, threshold:
     require(whole and neighbours >= 1, "neighbours", neighbours, "a whole number of at least 1")
 
 
-def on_grid(values: np.ndarray) -> np.ndarray:
-    """`values` rounded to multiples of 2^-40."""
-    return np.rint(values * _GRID) / _GRID
+def silent(similarity: Tensor) -> list[int]:
+    """The filters that say nothing: those that `similarities` has a 0 for on the diagonal."""
+    return similarity.diagonal().eq(0).nonzero().flatten().tolist()
+
+
+def on_grid(values: np.ndarray, total: float = 1.0) -> np.ndarray:
+    """`values` rounded to multiples of 2^-40, or coarser, so that sums up to `total` are exact in any order.
+
+    Float64 has 53 digits, and one is kept in reserve: on the grid of 2^-40 sums are exact up to 2^12.
+    """
+    grid = 2.0 ** min(_BITS, 52 - math.ceil(math.log2(max(1.0, total))))
+    return np.rint(values * grid) / grid
 
 
 def _from_images(
@@ -153,17 +165,36 @@ def _cosine_of_maps(maps: Tensor) -> Tensor:
     return _absolute_cosine(maps.transpose(0, 1))
 
 
+def _correlation_of_maps(maps: Tensor) -> Tensor:
+    rows = maps.transpose(0, 1).flatten(1)
+    centred = rows - rows.mean(dim=1, keepdim=True)
+    # What is left of a constant is the mean's own rounding.
+    constant = centred.norm(dim=1) <= 1e-12 * rows.norm(dim=1)
+    return _absolute_cosine(centred.masked_fill(constant[:, None], 0))
+
+
 def _likeness_of_hashes(maps: Tensor) -> Tensor:
     return phash.similarity(phash.hashes(maps))
 
 
-def _absolute_cosine(values: Tensor) -> Tensor:
-    """(n, ...) float64 -> (n, n)."""
-    rows = values.flatten(1)
+_COMPARE: dict[str, Callable[[Tensor], Tensor]] = {
+    "maps": _cosine_of_maps,
+    "correlation": _correlation_of_maps,
+    "phash": _likeness_of_hashes,
+}
+
+
+def cosines(vectors: Tensor) -> Tensor:
+    """Signed cosines of vectors (n, ...): (n, n), 1 on the diagonal; one of zeros is alike to none, itself included."""
+    rows = vectors.flatten(1)
     lengths = rows.norm(dim=1, keepdim=True)
     rows = rows / torch.where(lengths > 0, lengths, 1)
-    upper = (rows @ rows.T).abs_().clamp_(max=1).triu_(1)  # a product of matrices is not symmetric to the bit
-    return (upper + upper.T).fill_diagonal_(1)
+    upper = (rows @ rows.T).clamp_(-1, 1).triu_(1)  # a product of matrices is not symmetric to the bit
+    return upper + upper.T + torch.diag((lengths[:, 0] > 0).to(rows))
+
+
+def _absolute_cosine(vectors: Tensor) -> Tensor:
+    return cosines(vectors).abs_()
 
 
 def _quantile(alike: np.ndarray, share: float) -> float:
@@ -190,7 +221,7 @@ def _matrix(similarity: Tensor) -> np.ndarray:
     """(n, n) float64 on the grid, checked."""
     square = similarity.dim() == 2 and similarity.shape[0] == similarity.shape[1] > 0
     require(square, "similarity.shape", tuple(similarity.shape), "(n, n), n at least 1")
-    values = on_grid(similarity.detach().cpu().to(torch.float64).numpy())
+    values = on_grid(similarity.detach().cpu().to(torch.float64).numpy(), similarity.numel())
     require(bool(np.isfinite(values).all()), "similarity", "a matrix with NaN or infinity", "finite numbers only")
     require(bool((values == values.T).all()), "similarity", "a matrix unlike its transpose", "symmetric")
     bounded = bool(((values >= 0) & (values <= 1)).all())

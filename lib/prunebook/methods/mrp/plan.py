@@ -1,8 +1,15 @@
 """SRP: filters of the most redundant layer go, and its redundancy is calculated anew, until a target is reached.
 
-That loop is the abstract's. How many filters go at a time, which layers take part, and what a removal changes are ours: the
-likeness of two filters is that in the whole network throughout, so a removal changes nothing in other layers, and only the
-layer that lost filters has to be looked at again.
+That loop is the abstract's. How many filters go at a time, which layers take part, and what a removal changes are ours: by
+default the likeness of two filters is that in the whole network throughout, so a removal changes nothing in other layers,
+and only the layer that lost filters has to be looked at again. The other reading, likeness in what is left of the network,
+measures every layer anew after each iteration.
+
+Two cases that the abstract does not name, and what is done:
+
+* Filters that say nothing are in no community. They count as redundant, and of their layer they go first.
+* Where no layer has a silent filter, or a community of two or more, nothing is left to remove. A plan that stopped there
+  would miss its target, and a comparison at equal cost with it: so the target is refused, with the most that can be had.
 """
 
 import math
@@ -19,13 +26,22 @@ from prunebook import cutting, features
 from prunebook.errors import BadValue, choose, require
 from prunebook.methods.mrp import graphs
 from prunebook.methods.mrp.communities import check_detector, communities
-from prunebook.methods.mrp.redundancy import REDUNDANCIES, RULES, internal_strengths, norms, redundancy, replaceable
+from prunebook.methods.mrp.redundancy import (
+    REDUNDANCIES,
+    RULES,
+    internal_strengths,
+    norms,
+    redundancy,
+    replaceable,
+    speaking,
+)
 from prunebook.plan import PruningPlan
 
 LAYERS = ("redundant", "uniform", "random")
 SCOPES = ("internal", "coupled")
 COUNTERS = ("macs", "params")
 EDGES = ("anew", "once")
+LIKENESS = ("once", "anew")
 
 _DIGITS = 6  # of the numbers in a trace
 
@@ -42,6 +58,7 @@ def plan(
     neighbours: int = 5,
     threshold: float = 0.5,
     edges: str = "anew",
+    likeness: str = "once",
     detector: str = "louvain",
     resolution: float = 1.0,
     kind: str = "count",
@@ -66,19 +83,24 @@ def plan(
     counter : {"macs", "params"}
         Of what.
     measure, mode
-        What likeness is, see `similarities`. Computed once, on the whole network.
+        What likeness is, see `similarities`.
     sparsify, quantile, neighbours, threshold
         Which filters are joined, see `filter_graph`.
     edges : {"anew", "once"}
         "anew": whenever communities are to be found, among the filters that are left then. "once": in the whole layer; a
         removal takes its edges along, and where all are gone, the layer has no redundancy left. Then there is an end to
         what can be removed, and few targets are below it.
+    likeness : {"once", "anew"}
+        "once": that in the whole network. "anew": after each iteration that in the network that is left, cut but not
+        trained, so that the redundancy of all layers behind is another. It takes a pass of the images for each iteration,
+        and has no edges "once".
     detector, resolution
         How communities are found, see `communities`.
     kind : {"count", "modularity"}
         What a layer's level of redundancy is, see `redundancy`.
     rule : {"replaceable", "random", "l1", "least replaceable"}
-        Which filter of a layer goes next, see `replaceable`.
+        Which filter of a layer goes next, see `replaceable`; by any rule those that are silent go first, see
+        `graphs.silent`, the one with the smallest L1 norm before others. No layer loses its last filter.
     layer : {"redundant", "uniform", "random"}
         Which layer loses filters next, of those that can: the most redundant, as in the abstract; the one that has kept the
         largest share of its filters, so that all lose alike; one drawn. Ties: the first in order of execution.
@@ -106,12 +128,14 @@ def plan(
     ------
     BadValue
         A parameter out of its range, before anything is computed. A target that cannot be reached: a layer loses no filter
-        where every community has one, as where it has no edges.
+        where every community has one, as where it has no edges, and none is silent.
     """
     _check(target, counter, layer, step, scope)
     graphs.check_likeness(measure, mode)
     graphs.check_sparsifier(sparsify, quantile, neighbours, threshold)
     choose("edges", edges, EDGES)
+    choose("likeness", likeness, LIKENESS)
+    require(likeness == "once" or edges == "anew", "edges", edges, "'anew' where likeness is")
     check_detector(detector, seed, resolution)
     choose("kind", kind, REDUNDANCIES)
     choose("rule", rule, RULES)
@@ -125,16 +149,26 @@ def plan(
     join = partial(graphs.filter_graph, sparsify=sparsify, quantile=quantile, neighbours=neighbours, threshold=threshold)
     detect = partial(communities, detector=detector, seed=seed, resolution=resolution)
 
-    alike = graphs.similarities(model, images, chain.from_iterable(groups.values()), measure, mode)
+    def likenesses(network: nn.Module) -> dict[str, Tensor]:
+        """By group, the mean of its members'."""
+        alike = graphs.similarities(network, images, chain.from_iterable(groups.values()), measure, mode)
+        return {name: torch.stack([alike[member] for member in group]).mean(dim=0) for name, group in groups.items()}
+
+    def look_again(states: Mapping[str, _State], lost: str) -> None:
+        if likeness == "once":
+            return states[lost].look()
+        keep = {member: states[name].left for name, group in groups.items() for member in group}
+        for name, alike in likenesses(cutting.cut(model, keep, example)).items():
+            states[name].look(alike)
+
     states: dict[str, _State] = {}
-    for name, group in groups.items():
-        mean = torch.stack([alike[member] for member in group]).mean(dim=0)
-        l1 = np.sum([norms(model.get_parameter(f"{member}.weight")) for member in group], axis=0)
-        states[name] = _State(mean, l1, join, detect, kind, edges)
-    trace, share = _reduce(states, target, removed, step, layer, rule, seed)
+    for name, alike in likenesses(model).items():
+        l1 = np.sum([norms(model.get_parameter(f"{member}.weight")) for member in groups[name]], axis=0)
+        states[name] = _State(alike, l1, join, detect, kind, edges)
+    trace, share = _reduce(states, target, removed, look_again, step, layer, rule, seed)
     parameters: dict[str, Any] = {"target": target, "counter": counter, "measure": measure, "sparsify": sparsify}
     parameters |= {"quantile": quantile, "neighbours": neighbours, "threshold": threshold, "edges": edges}
-    parameters |= {"detector": detector, "resolution": resolution}
+    parameters |= {"likeness": likeness, "detector": detector, "resolution": resolution}
     parameters |= {"kind": kind, "rule": rule, "layer": layer, "step": step, "scope": scope, "mode": mode, "seed": seed}
     parameters |= {"images": None if images is None else len(images), "removed": share, "trace": trace}
     keep = {member: states[name].left for name, group in groups.items() for member in group}
@@ -163,7 +197,8 @@ class _State:
     """A layer, or a group of coupled layers, in the course of SRP.
 
     left : the filters that are not gone, sorted
-    communities : as they were found last, without the filters that went since
+    silent : of these, those that say nothing
+    communities : of the others, as they were found last, without the filters that went since
     weights : (n, n), of the edges that they were found by, 0 for filters that were gone before
     redundancy : as it was then
     """
@@ -177,32 +212,44 @@ class _State:
         kind: str,
         edges: str,
     ) -> None:
-        self.alike, self.l1, self._join, self._detect, self._kind = alike, l1, join, detect, kind
+        self._alike, self.l1, self._join, self._detect, self._kind = alike, l1, join, detect, kind
         self._once = join(alike) if edges == "once" else None
-        self.left = list(range(len(alike)))
+        self.wide = len(alike)
+        self.left = list(range(self.wide))
         self.look()
 
-    def look(self) -> None:
-        """Find communities anew."""
+    def look(self, alike: Tensor | None = None) -> None:
+        """Find communities anew, by the likeness that was, or by another of those that are left."""
         among = np.ix_(self.left, self.left)
-        weights = self._join(self.alike[among]) if self._once is None else self._once[among]
-        found = self._detect(weights)
+        alike = self._alike[among] if alike is None else alike
+        weights = self._join(alike) if self._once is None else self._once[among]
+        mute = graphs.silent(alike)
+        found = speaking(self._detect(weights), mute)
+        self.silent = [self.left[place] for place in mute]
         self.communities = [[self.left[place] for place in members] for members in found]
-        self.redundancy = redundancy(len(weights), found, weights, self._kind)
-        self.weights = np.zeros(self.alike.shape)
+        self.redundancy = redundancy(len(weights), found, weights, self._kind, mute)
+        self.weights = np.zeros((self.wide, self.wide))
         self.weights[among] = weights
 
+    def able(self) -> bool:
+        """Whether there is a filter to go, and one to stay."""
+        return len(self.left) > 1 and (bool(self.silent) or any(len(members) > 1 for members in self.communities))
+
     def next(self, rule: str, generator: torch.Generator) -> int | None:
-        """The filter to go, or None where every community has one filter."""
+        """The filter to go, or None where there is none."""
+        if not self.able():
+            return None
+        if self.silent:
+            return min(self.silent, key=lambda filter: (self.l1[filter], filter))
         return replaceable(self.weights, self.communities, self.l1, rule, generator)
 
     def lose(self, filter: int) -> None:
-        self._community_of(filter).remove(filter)
+        (self.silent if filter in self.silent else self._community_of(filter)).remove(filter)
         self.left.remove(filter)
 
     def described(self, filter: int) -> dict[str, Any]:
-        """What the trace says of the moment before this filter goes."""
-        members = self._community_of(filter)
+        """What the trace says of the moment before this filter goes. A silent one is a community of one."""
+        members = [filter] if filter in self.silent else self._community_of(filter)
         strength = internal_strengths(self.weights, members)[members.index(filter)]
         return {
             "redundancy": round(self.redundancy, _DIGITS),
@@ -219,6 +266,7 @@ def _reduce(
     states: Mapping[str, _State],
     target: float,
     removed: Callable[[Mapping[str, Sequence[int]]], float],
+    look_again: Callable[[Mapping[str, _State], str], None],
     step: float,
     layer: str,
     rule: str,
@@ -230,9 +278,9 @@ def _reduce(
     trace: list[dict[str, Any]] = []
     share = 0.0
     while share < target:
-        able = {name: state for name, state in states.items() if any(len(members) > 1 for members in state.communities)}
+        able = {name: state for name, state in states.items() if state.able()}
         if not able:
-            _require_within(target, share, "with one filter left of each community")
+            _require_within(target, share, "with one filter left of each community, and no silent one")
         name = _next_layer(able, layer, generator)
         state, lost, described = states[name], list[int](), dict[str, Any]()
         while len(lost) < at_once[name] and share < target and (filter := state.next(rule, generator)) is not None:
@@ -240,7 +288,7 @@ def _reduce(
             state.lose(filter)
             lost.append(filter)
             share = removed({name: state.left for name, state in states.items()})
-        state.look()
+        look_again(states, name)
         trace.append({"layer": name, "filters": lost, **described, "removed": round(share, _DIGITS)})
     return trace, share
 
@@ -250,7 +298,7 @@ def _next_layer(able: Mapping[str, _State], layer: str, generator: torch.Generat
     if layer == "random":
         return list(able)[int(torch.randint(len(able), (), generator=generator))]
     if layer == "uniform":
-        return max(able, key=lambda name: len(able[name].left) / len(able[name].alike))
+        return max(able, key=lambda name: len(able[name].left) / able[name].wide)
     return max(able, key=lambda name: able[name].redundancy)
 
 

@@ -18,9 +18,13 @@ RULES = ("replaceable", "random", "l1", "least replaceable")
 
 
 def redundancy(
-    n: int, communities: Sequence[Sequence[int]], weights: np.ndarray | None = None, kind: str = "count"
+    n: int,
+    communities: Sequence[Sequence[int]],
+    weights: np.ndarray | None = None,
+    kind: str = "count",
+    silent: Sequence[int] = (),
 ) -> float:
-    """The level of redundancy of a layer of `n` filters, in [0, 1).
+    """The level of redundancy of a layer of `n` filters, in [0, 1]; 1 only where all are silent.
 
     Parameters
     ----------
@@ -32,17 +36,26 @@ def redundancy(
         "count": R = 1 - communities / filters, the share of filters that could go if one of each community did the work of
         all. "modularity": R times the modularity of the communities, 0 where that is negative, so that a division without
         structure counts for little.
+    silent : filters without an edge that say nothing, see `graphs.silent`
+        They are in no community: nobody has to do their work. For modularity each is by itself, which changes nothing.
 
-    Raises BadValue for an unknown kind, communities that are no partition, and "modularity" without weights.
+    Raises BadValue for an unknown kind, communities that with the silent filters are no partition, and "modularity" without
+    weights.
     """
     choose("kind", kind, REDUNDANCIES)
-    check_communities(communities, n)
+    everyone = [*communities, *([filter] for filter in silent)]
+    check_communities(everyone, n)
     share = 1 - len(communities) / n
     if kind == "count":
         return share
     if weights is None:
         raise BadValue("redundancy of kind 'modularity' needs weights, those of the layer's edges")
-    return share * max(0.0, modularity(weights, communities))
+    return share * max(0.0, modularity(weights, everyone))
+
+
+def speaking(communities: Sequence[Sequence[int]], silent: Sequence[int]) -> list[list[int]]:
+    """The communities without those of silent filters, which have no edge and so are by themselves."""
+    return [list(members) for members in communities if not set(members) <= set(silent)]
 
 
 def replaceable(
@@ -92,5 +105,6 @@ def internal_strengths(weights: np.ndarray, members: Sequence[int]) -> np.ndarra
 
 
 def norms(weight: Tensor) -> np.ndarray:
-    """The L1 norms of a layer's filters (n, ...) -> (n,), on the grid of likenesses, so that equal ones tie."""
-    return on_grid(weight.detach().abs().flatten(1).double().sum(1).cpu().numpy())
+    """The L1 norms of a layer's filters (n, ...) -> (n,), on a grid as likenesses are, so that equal ones tie."""
+    found = weight.detach().abs().flatten(1).double().sum(1).cpu().numpy()
+    return on_grid(found, float(found.max()))
