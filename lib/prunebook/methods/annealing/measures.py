@@ -100,7 +100,7 @@ def density(delta: Interval, phi: float = 0.9, variant: str = "paper") -> Tensor
     """
     require(0 <= phi <= 1, "phi", phi, "a similarity from 0 to 1")
     alike = similarity(delta, variant) >= phi - _ROUNDING
-    return (alike.sum(dim=-1) - int(variant == "paper")) / delta.lower.shape[-1]
+    return (alike.sum(dim=-1) - int(variant == "paper")).double() / delta.lower.shape[-1]
 
 
 def entropy(delta: Interval, phi: float = 0.9, variant: str = "paper") -> Tensor:
@@ -108,7 +108,7 @@ def entropy(delta: Interval, phi: float = 0.9, variant: str = "paper") -> Tensor
 
     A density of 0, which only "paper" has, adds 0.
     """
-    return torch.special.entr(density(delta, phi, variant).double()).sum(dim=-1)
+    return torch.special.entr(density(delta, phi, variant)).sum(dim=-1)
 
 
 def squash(value: Tensor, kind: str = "symmetric") -> Tensor:

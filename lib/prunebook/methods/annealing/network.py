@@ -212,12 +212,14 @@ def interval(
     inputs : Interval (..., m)
     activation : {"relu", "sigmoid", "tanh"} or None
     variant : {"paper", "official"}
-        For "official" a ReLU gives the lower bound 0 and leaves the upper one, even where it is below 0.
+        For "official" a ReLU gives the lower bound 0 and leaves the upper one, even where it is below 0; and what comes of
+        that is taken as `inputs` of the next layer.
 
     Returns Interval (..., n). Raises BadValue for a lower bound above its upper one, or another activation.
     """
     choose("variant", variant, VARIANTS)
-    _check_bounds(*inputs)
+    if variant == "paper":
+        _check_bounds(*inputs)
     layer = Layer("", weight, weight.new_zeros(len(weight)) if bias is None else bias)
     bounds = layer.bounds(inputs)
     if activation is None:

@@ -24,6 +24,7 @@ def check(network: Network, input_bounds: Bounds) -> None:
     It takes linear layers at the end, with ReLU or sigmoid between each two, and one interval for all inputs.
     """
     dense = network.dense()
+    require(len(dense) > 0, "model", "without hidden linear layers", "a network with one linear layer behind another")
     require(dense == list(range(len(network.layers) - 1))[-len(dense) :], "model", "with convolutions between linear layers",
             "linear layers at the end for variant 'official'")  # fmt: skip
     for index in dense:
