@@ -115,11 +115,18 @@ def cut(
     graph, work = _dependency_graph(model, example_inputs)
     names = {module: name for name, module in work.named_modules()}
     modules = prunable_layers(work)
+    handed: dict[str, Mapping[int, int]] = {}
     for name, units in (delegates or {}).items():
         wide = width(modules[name])
         outside = [unit for unit in (*units, *units.values()) if not 0 <= unit < wide]
         require(not outside, f"delegates[{name!r}]", outside, f"of channels in 0..{wide - 1}")
-        _hand_over(graph, modules[name], units)
+        for other in handed.keys() & {names[member] for member in _group(graph, modules[name])[0]}:
+            if handed[other] != units:
+                raise BadValue(f"layers {name!r} and {other!r} are coupled, but the plan gives them different delegates")
+            break
+        else:
+            _hand_over(graph, modules[name], units)
+        handed[name] = units
     done: set[str] = set()
     for name, kept in keep.items():
         if name in done:

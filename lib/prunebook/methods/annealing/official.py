@@ -15,7 +15,7 @@ from prunebook.errors import BadValue, require
 from prunebook.methods.annealing import measures
 from prunebook.methods.annealing.measures import Interval
 from prunebook.methods.annealing.network import Bounds, Network, impact, interval
-from prunebook.methods.annealing.run import Found, Pair, Run, all_pairs, by_saliency, disjoint
+from prunebook.methods.annealing.run import Found, Pair, Run, by_saliency, disjoint
 
 
 def check(network: Network, input_bounds: Bounds) -> None:
@@ -103,17 +103,13 @@ class Official(Run):
 
     def candidates(self, index: int, k: int) -> list[Pair]:
         mode, involved = self.options["mode"], self.involved[index]
-        if mode == "random":
-            everyone = torch.tensor(sorted(set(self.carried[index])))
-            pairs = all_pairs(everyone)
-            return disjoint(pairs[torch.randperm(len(pairs), generator=self.generator)], set(), k)
         if mode == "one-shot":
             return disjoint(self.whole[index], involved, k)
         return disjoint(self.ordered(index), involved, (self.options["pool"] or 2) * k if mode == "greedy" else None)
 
     def find(self, index: int, candidates: Sequence[Pair], k: int) -> Found:
         mode = self.options["mode"]
-        if mode in ("one-shot", "random"):
+        if mode == "one-shot":
             return Found(list(candidates), [], [], len(candidates))
         impacts = self.impacts(index, torch.tensor(candidates))
         rows = [Interval(*row) for row in zip(*impacts, strict=True)]

@@ -80,8 +80,8 @@ def plan(
         Of what is drawn: one number for each candidate that is worse than the one before it.
     mode : {"annealing", "greedy", "one-shot", "random"}
         "greedy": the pairs with the lowest energy, ties by saliency, of the `pool`. "one-shot": the baseline, disjoint pairs
-        by the saliency in the whole network alone, for a target of at most 0.5. "random": pairs drawn, any of them, as a
-        control. Both of these are without energy.
+        by the saliency in the whole network alone, for a target of at most 0.5. "random": pairs drawn, as a control, in
+        the same way for either variant. Both of these are without energy.
     bounds : {"interval", "zonotope"}
         What bounds the impact: plain intervals, or the tighter and sound ones of `zonotopes`, in either variant.
     layers : {"dense", "all"}
@@ -132,7 +132,7 @@ def plan(
     options |= {"seed": seed, "mode": mode, "bounds": bounds, "layers": layers, "pool": pool, "recursive": recursive}
     options |= {"scale": scale, "squash": squash, "cumulative": variant == "paper" if cumulative is None else cumulative}
     options |= {"temperature": temperature}
-    run = {"paper": Paper, "official": Official}[variant](network, given, options)
+    run = (Paper if variant == "paper" or mode == "random" else Official)(network, given, options)
     run.go()
     shown = {name: value if value is None or not isinstance(value, float) or math.isfinite(value) else str(value)
              for name, value in options.items()}  # fmt: skip
