@@ -236,6 +236,7 @@ def test_what_reads_a_sum_takes_over_as_well():
         weight = changed.get_submodule(name).weight.data
         weight[:, 4] += weight[:, 3]
         weight[:, 3] = weight[:, 2]
+        weight[:, 2] = 0
     assert torch.allclose(plan.apply(model, X[:1])(X), changed(X), atol=1e-4)
 
 
