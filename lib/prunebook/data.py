@@ -289,10 +289,9 @@ def load(
         default .1, and .2 for digits, which makes its splits 60, 15 and 25 %.
     size: height and width in pixels. Photographs are resized and cropped to it (default 224; see `FolderSplit`). Other
         images are enlarged by repeating pixels, so it must be a multiple of their own size.
-    preprocessing: of a table, of which a fixed quarter of every class is the test split. "leak-free" drops all but the first
-        of equal rows, so that no row of the test split is known, and takes mean and deviation from the training split.
-        "paper" keeps all rows and takes them from all rows: the annealing paper, which these tables are for, tells nothing of
-        either.
+    preprocessing: of a table, of which a fixed quarter of every class is the test split. "leak-free" drops all but the
+        first of equal rows, so that no row of the test split is known, and takes mean and deviation from the training split.
+        "paper" keeps all rows and takes them from all rows. The annealing paper, which these tables are for, tells neither.
 
     Raises BadValue for arguments or files that cannot be used, MissingData where the files are not in `root`.
     """
@@ -545,7 +544,7 @@ def _load_folder(name: str, root: Path, seed: int, fraction: float, device: str 
 def _load_table(
     name: str, root: Path, seed: int, fraction: float, device: str | torch.device, preprocessing: str
 ) -> Dataset:
-    """Whatever the preprocessing, categories and constant columns are seen in all rows: the network's width depends on them."""
+    """Whatever the preprocessing, categories and constant columns are seen in all rows: the width depends on them."""
     table = tables.read(name, root)
     features, labels = table.features, table.labels
     if preprocessing == "leak-free":

@@ -42,8 +42,8 @@ def read(name: str, root: Path) -> Table:
     """The table `name` from its files in `root`.
 
     "breast_cancer" comes with scikit-learn. "kddcup99" is root/kddcup99/kddcup.data_10_percent.gz as published, with a
-    column of 0 and 1 for each category of a symbolic one, and without numbers that are the same in every row: 120 columns for
-    the published file. "creditcard" is all CSV files in root/creditcard, with columns V1 to V28, Amount and Class.
+    column of 0 and 1 for each category of a symbolic one, and without numbers that are the same in every row: 120 columns
+    for the published file. "creditcard" is all CSV files in root/creditcard, with columns V1 to V28, Amount and Class.
 
     Raises BadValue for files that cannot be used, MissingData where there are none.
     """
