@@ -3,10 +3,14 @@
 import gzip
 import os
 from pathlib import Path
+from urllib.error import URLError
 
 import numpy as np
+import pandas as pd
 import pytest
+import sklearn.datasets
 import torch
+from sklearn.utils import Bunch
 
 from prunebook import data, models, tables, training
 from prunebook.errors import BadValue, MissingData
@@ -126,6 +130,36 @@ def test_the_published_file_has_the_inputs_and_classes_of_table_1() -> None:
     assert table.features.shape == (494_021, 120)
     assert len(table.classes) == 23
     assert table.scaled.sum() == 33
+
+
+def test_tables_are_fetched_through_scikit_learn_when_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [[cell if cell.isalpha() else int(cell) for cell in kdd_row(p, i).split(",")[:-1]] for i, p in enumerate("abc")]
+    rows = [[cell.encode() if isinstance(cell, str) else cell for cell in row] for row in rows]
+    kdd = Bunch(data=np.array(rows, dtype=object), target=np.array([b"normal.", b"smurf.", b"normal."], dtype=object))
+    frame = pd.DataFrame(credit_rows(6)[:, 1:], columns=[*tables.CREDIT_COLUMNS, "Class"])
+    frame["Class"] = pd.Categorical([f"'{i % 2}'" for i in range(6)])
+    asked = []
+    monkeypatch.setattr(sklearn.datasets, "fetch_kddcup99", lambda **options: asked.append("kdd") or kdd)
+    monkeypatch.setattr(
+        sklearn.datasets, "fetch_openml", lambda **options: asked.append(options["data_id"]) or Bunch(frame=frame)
+    )
+    for _ in range(2):  # what is there is left alone
+        for name in ("kddcup99", "creditcard", "breast_cancer"):
+            data.download(name, tmp_path)
+    assert asked == ["kdd", 1597]
+    assert tables.read("kddcup99", tmp_path).labels.tolist() == [0, 1, 0]
+    assert tables.read("kddcup99", tmp_path).features[:, 0].tolist() == [0, 1, 2]
+    assert np.allclose(tables.read("creditcard", tmp_path).features, credit_rows(6)[:, 1:-1])
+    assert tables.read("creditcard", tmp_path).labels.tolist() == [0, 1] * 3
+
+
+def test_a_table_that_cannot_be_fetched_is_refused_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**options: object) -> None:
+        raise URLError("no route")
+
+    monkeypatch.setattr(sklearn.datasets, "fetch_kddcup99", fail)
+    with pytest.raises(BadValue, match=r"kddcup99 could not be downloaded to .*no route"):
+        data.download("kddcup99", tmp_path)
 
 
 def broken(root: Path, how: str) -> None:

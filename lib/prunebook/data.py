@@ -330,20 +330,20 @@ def download(name: str, root: str | Path | None = None) -> None:
     What is there already is left alone. Files appear in `root` (see `load`; networks: PRUNEBOOK_WEIGHTS, else its
     folder weights) only when they are complete. Raises BadValue for an unknown name or where the network fails.
     """
-    choose("dataset", name, [*names(), "cifar10-resnets"])
-    if name == "digits":
-        print("digits come with scikit-learn: nothing to download")
+    choose("dataset", name, [*names(), *tables.NAMES, "cifar10-resnets"])
+    if name in ("digits", "breast_cancer"):
+        print(f"{name} come{'s' * (name != 'digits')} with scikit-learn: nothing to download")
         return
     if name == "cifar10-resnets":
         target = paths.weights_root() if root is None else Path(root) / "weights"
         fetch = _fetch_checkpoints
     else:
         target = paths.data_root() if root is None else Path(root)
-        fetch = _fetch_known(name)
+        fetch = partial(tables.fetch, name) if name in tables.NAMES else _fetch_known(name)
     target.mkdir(parents=True, exist_ok=True)
     try:
         fetch(target)
-    except (OSError, RuntimeError) as fault:  # no network, refused, wrong checksum
+    except (OSError, RuntimeError, ValueError) as fault:  # no network, refused, wrong checksum
         raise BadValue(f"{name} could not be downloaded to {target}: {' '.join(str(fault).split())}") from None
     print(f"{name} is in {target}")
 

@@ -4,12 +4,14 @@ A row is an example, its columns are features. What kind of column it is follows
 are scaled by whoever splits the rows, because only then is it known which rows may be looked at.
 """
 
+import tempfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from prunebook import files
 from prunebook.errors import BadValue, MissingData, choose, require
 
 NAMES = ("breast_cancer", "creditcard", "kddcup99")
@@ -19,6 +21,7 @@ KDD_COLUMNS = 41  # and the label
 KDD_SYMBOLIC = (1, 2, 3, 6, 11, 20, 21)  # protocol, service, flag, and four of 0 and 1 that its documentation calls symbolic
 CREDIT_COLUMNS = (*(f"V{i}" for i in range(1, 29)), "Amount")  # not "Time", which counts seconds from the first row
 CREDIT_CLIP = 5.0
+OPENML_CREDIT = 1597  # the whole table's number there
 
 
 class Table(NamedTuple):
@@ -50,18 +53,50 @@ def read(name: str, root: Path) -> Table:
     choose("table", name, NAMES)
     if name == "breast_cancer":
         return _breast_cancer()
-    files = [root / "kddcup99" / KDD_FILE] if name == "kddcup99" else sorted((root / "creditcard").glob("*.csv"))
-    if not files or not files[0].is_file():
+    found = [root / "kddcup99" / KDD_FILE] if name == "kddcup99" else sorted((root / "creditcard").glob("*.csv"))
+    if not found or not found[0].is_file():
         wanted = root / name / (KDD_FILE if name == "kddcup99" else "*.csv")
         raise MissingData(
             f"table {name!r} is not at {wanted}: put it there, or set PRUNEBOOK_DATA to the folder that has it"
         )
-    table = _kdd(files[0]) if name == "kddcup99" else _credit(files)
+    table = _kdd(found[0]) if name == "kddcup99" else _credit(found)
     finite = bool(np.isfinite(table.features).all())
     require(
         finite, f"table {name!r}", "with missing or infinite numbers", "one with a finite number in every column and row"
     )
     return table
+
+
+def fetch(name: str, root: Path) -> None:
+    """Get the files that `read` wants through scikit-learn's fetchers, unless they are there and can be used.
+
+    Raises what a fetcher raises: OSError without a network, RuntimeError or ValueError for files that are not as expected.
+    """
+    choose("table", name, NAMES[1:])
+    try:
+        read(name, root)
+        return
+    except BadValue:
+        pass  # not there, or damaged
+    from sklearn import datasets
+
+    with tempfile.TemporaryDirectory() as temporary:
+        if name == "kddcup99":
+            bunch = datasets.fetch_kddcup99(data_home=temporary)
+            rows = pd.DataFrame(
+                [[_text(cell) for cell in (*row, label)] for row, label in zip(bunch.data, bunch.target, strict=True)]
+            )
+            file, options = root / name / KDD_FILE, dict[str, Any]({"header": False, "compression": "gzip"})
+        else:
+            rows = datasets.fetch_openml(data_id=OPENML_CREDIT, as_frame=True, parser="auto", data_home=temporary).frame
+            rows["Class"] = rows["Class"].astype(str).str.strip("'")
+            file, options = root / name / "creditcard.csv", {}
+    files.write(file, lambda part: rows.to_csv(part, index=False, **options))
+    read(name, root)
+
+
+def _text(cell: object) -> object:
+    return cell.decode() if isinstance(cell, bytes) else cell
 
 
 def _breast_cancer() -> Table:
@@ -90,9 +125,9 @@ def _kdd(file: Path) -> Table:
     return Table(features, labels.astype(np.int64), tuple(map(str, names)), np.array(scaled), None)
 
 
-def _credit(files: list[Path]) -> Table:
+def _credit(found: list[Path]) -> Table:
     parts = []
-    for file in files:
+    for file in found:
         rows = _csv(file)
         missing = [column for column in (*CREDIT_COLUMNS, "Class") if column not in rows]
         require(not missing, f"columns of {file}", list(map(str, rows.columns))[:5], f"to include {', '.join(missing[:5])}")
