@@ -14,6 +14,7 @@ import prunebook
 from prunebook import models
 from prunebook.errors import BadValue
 from prunebook.methods import annealing
+from prunebook.methods.annealing import paper
 from prunebook.plan import PruningPlan
 
 WIDTHS = (5, 9, 8, 7, 4)
@@ -307,11 +308,15 @@ def test_zonotopes_bound_the_same_removals_more_tightly() -> None:
     assert widths["zonotope"][1] < 0.7 * widths["interval"][1]
 
 
-def test_filters_hand_over_like_units() -> None:
+@pytest.mark.parametrize("mode", ["annealing", "greedy"])
+@pytest.mark.parametrize(("target", "step", "left"), [(0.5, 0.2, [3, 3, 4, 3]), (0.85, 0.9, [1, 1, 2, 1])])
+def test_filters_hand_over_like_units(mode: str, target: float, step: float, left: list[int]) -> None:
+    """With the larger step there are epochs in which a layer runs out of pairs, since most of its units took over."""
     model = cnn()
     images = torch.rand(20, 2, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    plan = annealing.plan(model, (0.0, 1.0), 0.5, 0.2, layers="all", example_inputs=images[:1])
-    assert [len(kept) for kept in plan.keep.values()] == [3, 3, 4, 3]
+    plan = annealing.plan(model, (0.0, 1.0), target, step, mode=mode, layers="all", example_inputs=images[:1])
+    assert [len(kept) for kept in plan.keep.values()] == left
+    assert annealing.epochs(plan) == 2
     change = plan.apply(model, images[:1])(images) - model(images)
     assert torch.allclose(plan.apply(model, images[:1])(images), zeroed(model, plan)(images), atol=1e-12)
     low, high = torch.tensor(plan.parameters["impact"], dtype=torch.float64).T
@@ -383,6 +388,16 @@ def test_greedy_takes_the_pair_of_lowest_energy() -> None:
     assert first["energies"] == pytest.approx([least[best]])
     assert first["walked"] == 72
     assert annealing.plan(model, (0.0, 1.0), 0.15, 0.1, mode="greedy", pool=3).parameters["trace"][0]["walked"] == 3
+
+
+@pytest.mark.parametrize("options", [{"temperature": 1e-3}, {"mode": "greedy"}, {"bounds": "zonotope", "temperature": 1e-3}])
+def test_it_does_not_matter_how_many_pairs_are_looked_at_together(options: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    together = annealing.plan(mlp(2), (0.0, 1.0), 0.6, 0.3, **options)
+    monkeypatch.setattr(paper, "FIRST", 1)
+    monkeypatch.setattr(paper, "MOST", {"interval": 3, "zonotope": 2})
+    one_by_one = annealing.plan(mlp(2), (0.0, 1.0), 0.6, 0.3, **options)
+    assert one_by_one.keep == together.keep
+    assert one_by_one.parameters["trace"] == together.parameters["trace"]
 
 
 def test_a_plan_depends_on_its_seed_alone() -> None:

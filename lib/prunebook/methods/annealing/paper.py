@@ -13,6 +13,7 @@ from prunebook.methods.annealing.measures import Interval
 from prunebook.methods.annealing.run import Found, Pair, Run, all_pairs, by_saliency, disjoint
 
 FIRST, MOST = 16, {"interval": 4096, "zonotope": 256}  # pairs at once: few at first, as a walk rarely goes far
+NUMBERS = 2**24  # of changes in one layer at once, at most
 
 
 class Paper(Run):
@@ -88,16 +89,23 @@ class Paper(Run):
 
     def in_batches(self, index: int, pairs: Tensor, taken: "_Taken | None" = None) -> Iterator[tuple[Pair, float, Interval]]:
         """Each of the `pairs` (m, 2) that is free in its turn, with energy and impact."""
-        size = FIRST if taken is not None else MOST[self.options["bounds"]]
-        while len(pairs):
-            if taken is not None:
-                pairs = pairs[taken.mask(pairs)]
+        most = self.most(index)
+        size = FIRST if taken is not None else most
+        while len(pairs := pairs if taken is None else pairs[taken.mask(pairs)]):
             batch, pairs = pairs[:size], pairs[size:]
             impacts = self.impacts(index, batch)
             for (i, j), energy, lower, upper in zip(batch.tolist(), self.energies(impacts), *impacts, strict=True):
                 if taken is None or taken.free(i, j):
                     yield (i, j), energy, Interval(lower, upper)
-            size = min(2 * size, MOST[self.options["bounds"]])
+            size = min(2 * size, most)
+
+    def most(self, index: int) -> int:
+        """How many pairs of a layer are looked at together; maps are large."""
+        if self.options["bounds"] == "zonotope":
+            return MOST["zonotope"]
+        reads: list[Interval] = self.looked(self.network.arriving)
+        widest = max(bound.lower.numel() for bound in reads[index:])
+        return max(1, min(MOST["interval"], NUMBERS // widest))
 
     def plain_impacts(self, index: int, nominees: Tensor, delegates: Tensor) -> Interval:
         layer, after = self.network.layers[index], self.network.layers[index + 1]

@@ -68,7 +68,8 @@ def plan(
           disjoint pairs first and walks these; where it accepts too few, it walks them again and may accept a pair twice,
           which counts as two removals. Afterwards it may give a removed unit another one's outgoing weights, since in such
           walks it forgets which are gone: then a layer loses less than the target.
-        - impact: bounds of the change for "paper"; for "official" see `official`.
+        - impact: bounds of the change for "paper"; for "official" see `official`. Its code takes (0, 1) in place of
+          `input_bounds` as soon as something is removed.
         - energy: of the change of all removals up to the last layer and this one for "paper", of this one alone for
           "official"; and other functions in it, see `energy`.
         - the first candidate in each layer and epoch is accepted in both, others as in `acceptance`, at the `temperature`
