@@ -226,6 +226,47 @@ def test_a_change_behind_units_that_are_always_off_is_known_to_vanish() -> None:
     assert plain_change(network, 0, 0, 1).lower.item() == -1
 
 
+def test_changes_of_single_replacements_do_not_add_up_to_that_of_all_where_values_are_looked_at() -> None:
+    """Units are 0, 1, 0, 1. Replacing a 0 lifts the next unit from -1 to 0, unseen; replacing both lifts it to 1."""
+    model = nn.Sequential(nn.Linear(1, 4), nn.ReLU(), nn.Linear(4, 1), nn.ReLU(), nn.Linear(1, 1)).double()
+    for layer in (model[0], model[2], model[4]):
+        layer.weight.data.zero_()
+        layer.bias.data.zero_()
+    model[0].bias.data = torch.tensor([0.0, 1, 0, 1], dtype=torch.float64)
+    model[2].weight.data[0, [0, 2]] = 1
+    model[2].bias.data[0] = -1
+    model[4].weight.data[0, 0] = 1
+    tight = annealing.bounded(annealing.read(model, (0, 1)))
+    nominees, delegates = torch.tensor([0, 2]), torch.tensor([1, 3])
+    assert tight.change(0, nominees, delegates).upper.tolist() == [[0], [0]]
+    together = tight.change_together(0, nominees, delegates)
+    x = torch.rand(3, 1, dtype=torch.float64)
+    change = handed_over(handed_over(model, 2, 0, 1, 4), 2, 2, 3, 4)(x) - model(x)
+    assert change.flatten().tolist() == [1, 1, 1]
+    assert (together.lower.item(), together.upper.item()) == (1, 1)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from(list(ACTIVATIONS)), st.data())
+def test_no_input_leaves_the_bounds_of_several_replacements_together(seed: int, activation: str, data) -> None:
+    model, bounds = mlp(seed, activation=activation), box(seed, (4,))
+    network = annealing.read(model, bounds)
+    index = data.draw(st.integers(0, 2))
+    wide = network.layers[index].width
+    order = data.draw(st.permutations(range(wide)))
+    nominees, delegates = order[:3], [data.draw(st.sampled_from(order[3:])) for _ in range(3)]
+    changed, plain = model, []
+    for nominee, delegate in zip(nominees, delegates, strict=True):
+        changed = handed_over(changed, 2 * index + 2, nominee, delegate, wide)
+        plain.append(plain_change(network, index, nominee, delegate))
+    x = inputs_in(bounds, seed)
+    together = annealing.bounded(network).change_together(index, torch.tensor(nominees), torch.tensor(delegates))
+    added = Interval(*(torch.stack(bound).sum(0) for bound in zip(*plain, strict=True)))
+    assert holds(together, changed(x) - model(x))
+    assert holds(added, changed(x) - model(x))
+    assert bool((together.lower >= added.lower - SLACK).all() and (together.upper <= added.upper + SLACK).all())
+
+
 def test_bounds_of_changes_of_many_pairs_at_once_are_those_of_each() -> None:
     network = annealing.read(mlp(3), (-1.0, 1.0))
     tight = annealing.bounded(network)

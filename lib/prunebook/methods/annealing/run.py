@@ -77,6 +77,14 @@ class Run:
             return self.looked(lambda: zonotopes.bounded(self.network)).change(index, nominees, delegates)
         return self.plain_impacts(index, nominees, delegates)
 
+    def change(self, index: int, found: "Found") -> Interval:
+        """The impact (outputs,) of all removals found in a layer. Plain impacts add up, as they hold for any values."""
+        if self.options["bounds"] == "zonotope":
+            nominees, delegates = torch.tensor(list(dict.fromkeys(found.pairs))).T  # a pair can be found twice
+            return self.looked(lambda: zonotopes.bounded(self.network)).change_together(index, nominees, delegates)
+        lower, upper = (torch.stack(bound).sum(0) for bound in zip(*found.impacts, strict=True))
+        return Interval(lower, upper)
+
     def plain_impacts(self, index: int, nominees: Tensor, delegates: Tensor) -> Interval:
         raise NotImplementedError
 
@@ -103,13 +111,13 @@ class Run:
     def remove(self, index: int, epoch: int, found: "Found", temperature: float) -> None:
         """Carry out, add up the impact, and note."""
         layer, after = self.network.layers[index], self.network.layers[index + 1]
+        if found.impacts:
+            change = self.change(index, found)
+            before = self.cumulative or Interval(torch.zeros_like(change.lower), torch.zeros_like(change.upper))
+            self.cumulative = Interval(before.lower + change.lower, before.upper + change.upper)
         for nominee, delegate in found.pairs:
             after.merge(nominee, delegate, layer.width)
             move(self.carried[index], nominee, delegate)
-        if found.impacts:
-            lower, upper = (torch.stack(bound).sum(0) for bound in zip(*found.impacts, strict=True))
-            before = self.cumulative or Interval(torch.zeros_like(lower), torch.zeros_like(upper))
-            self.cumulative = Interval(before.lower + lower, before.upper + upper)
         self._changes += len(found.pairs) > 0
         fixed = self.options["temperature"]
         entry = {

@@ -96,23 +96,44 @@ class Bounded:
     def change(self, index: int, nominees: Tensor, delegates: Tensor) -> Interval:
         """Bounds of the change of the outputs (m, outputs) where each nominee of layer `index` is replaced by its delegate.
 
-        Nowhere looser than by `Network.onward`, and sound, up to rounding.
+        Each of the m pairs alone. Nowhere looser than by `Network.onward`, and sound, up to rounding.
         """
-        layers = self.network.layers
-        reads, units = self.before[index + 1 - self.first]
-        apart = reads.noise[:, delegates] - reads.noise[:, nominees]  # (g, m)
-        centre, radius = reads.centre[delegates] - reads.centre[nominees], apart.abs().sum(0)
-        plain = Interval(units.lower[delegates] - units.upper[nominees], units.upper[delegates] - units.lower[nominees])
-        apart_by = both(Interval(centre - radius, centre + radius), plain)
-        middle, half = (apart_by.lower + apart_by.upper) / 2, (apart_by.upper - apart_by.lower) / 2
-        weights = layers[index + 1].weight[:, nominees].T  # (m, outputs)
+        _, _, apart = self._apart(index, nominees, delegates)
+        middle, half = (apart.lower + apart.upper) / 2, (apart.upper - apart.lower) / 2
+        weights = self.network.layers[index + 1].weight[:, nominees].T  # (m, outputs)
         delta = Zonotope(middle[:, None] * weights, (half[:, None] * weights).unsqueeze(1))
-        bounds = delta.hull()
-        for position in range(index + 1, len(layers) - 1):
-            within = self.within[position - self.first]
+        return self._onward(index + 1, delta, delta.hull())
+
+    def change_together(self, index: int, nominees: Tensor, delegates: Tensor) -> Interval:
+        """As `change`, of all replacements at once: (outputs,). No unit may be nominee twice, or nominee and delegate.
+
+        The sum of the single changes is no bound of it: one can move a unit to where the next one changes more.
+        """
+        centre, noise, apart = self._apart(index, nominees, delegates)
+        weights = self.network.layers[index + 1].weight[:, nominees]  # (outputs, m)
+        rising, falling = weights.clamp(min=0), weights.clamp(max=0)
+        plain = Interval(
+            rising @ apart.lower + falling @ apart.upper, rising @ apart.upper + falling @ apart.lower
+        )  # fmt: skip
+        delta = Zonotope(centre @ weights.T, noise @ weights.T)
+        return self._onward(index + 1, delta, both(delta.hull(), plain))
+
+    def _apart(self, index: int, nominees: Tensor, delegates: Tensor) -> tuple[Tensor, Tensor, Interval]:
+        """Delegates minus nominees: centre (m,), noise (g, m) and bounds (m,)."""
+        reads, units = self.before[index + 1 - self.first]
+        centre = reads.centre[delegates] - reads.centre[nominees]
+        noise = reads.noise[:, delegates] - reads.noise[:, nominees]
+        radius = noise.abs().sum(0)
+        plain = Interval(units.lower[delegates] - units.upper[nominees], units.upper[delegates] - units.lower[nominees])
+        return centre, noise, both(Interval(centre - radius, centre + radius), plain)
+
+    def _onward(self, index: int, delta: Zonotope, bounds: Interval) -> Interval:
+        """Bounds of the change of the outputs by the change of layer `index`'s own outputs."""
+        layers = self.network.layers
+        for position in range(index, len(layers) - 1):
             for step in layers[position + 1].before:
                 if step.kind in ACTIVATIONS:
-                    delta, bounds = _pass_on(delta, bounds, within, step.kind)
+                    delta, bounds = _pass_on(delta, bounds, self.within[position - self.first], step.kind)
             delta = delta.through(layers[position + 1].weight)
             bounds = both(delta.hull(), layers[position + 1].change(bounds))
         for step in self.network.tail:
