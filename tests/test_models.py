@@ -16,6 +16,7 @@ from prunebook.plan import PruningPlan
 
 IMAGE = torch.zeros(1, 3, 32, 32)
 SMALL = {"densenet40": {"growth": 4, "layers": 2}, "resnet50": {}, "dice_cnn": {"width": 0.25, "hidden": 8}}
+SMALL |= {name: {"width": 0.25, "size": 32} for name in ("mlp_credit", "mlp_kdd", "mlp_mnist")}
 
 
 @pytest.mark.parametrize("num_classes", [10, 100])
@@ -105,6 +106,49 @@ def test_networks_have_as_many_parameters_as_their_layers_add_up_to(
 ) -> None:
     model = models.build(name, 10, in_channels, **options)
     assert sum(parameter.numel() for parameter in model.parameters()) == params
+
+
+TABLE_1_OF_ANNEALING = [
+    ("mlp_credit", 1, 29, 6_145, 3),
+    ("mlp_kdd", 23, 120, 245_655, 5),
+    ("mlp_mnist", 10, 1, 125_898, 4),
+    ("cnn_annealing", 10, 3, 753_866, 8),
+]
+
+
+@pytest.mark.parametrize(("name", "num_classes", "in_channels", "params", "layers"), TABLE_1_OF_ANNEALING)
+def test_parameters_agree_with_table_1_of_the_annealing_paper(
+    name: str, num_classes: int, in_channels: int, params: int, layers: int
+) -> None:
+    model = models.build(name, num_classes, in_channels)
+    assert sum(parameter.numel() for parameter in model.parameters()) == params
+    assert len(cutting.prunable_layers(model)) == layers
+
+
+@pytest.mark.parametrize("side", [28, 32, 35])
+def test_the_last_maps_of_the_annealing_paper_s_network_are_one_pixel(side: int) -> None:
+    model = models.build("cnn_annealing", in_channels=1, width=0.1)
+    assert model.features(torch.rand(2, 1, side, side)).shape == (2, 26, 1, 1)
+
+
+def test_a_perceptron_takes_rows_of_a_table_as_images_of_one_pixel() -> None:
+    model = models.build("mlp_kdd", 23, 120, seed=0)
+    rows = torch.rand(3, 120)
+    assert torch.equal(model(rows.view(3, 120, 1, 1)), model(rows))
+
+
+@pytest.mark.parametrize(("name", "side"), [("mlp_mnist", 28), ("mlp_credit", 1), ("cnn_annealing", 32)])
+def test_a_network_of_the_annealing_paper_cut_with_delegates_comes_back_from_its_checkpoint(
+    name: str, side: int, tmp_path: Path
+) -> None:
+    model = models.build(name, 10, 2, seed=0)
+    image = torch.rand(2, 2, side, side)
+    groups = cutting.coupled_layers(model, image[:1], linear=True)
+    assert all(len(group) == 1 for group in groups)
+    plan = PruningPlan({name: [0, 2] for (name,) in groups}, delegates={name: {1: 2, 3: 0} for (name,) in groups})
+    cut = plan.apply(model, image[:1])
+    path = weights.save(cut, tmp_path / "cut.safetensors", plan.to_json())
+    assert torch.equal(weights.load(path).eval()(image), cut.eval()(image))
 
 
 def test_vgg19_is_configuration_e_with_three_more_convolutions_than_vgg16() -> None:
@@ -317,6 +361,10 @@ def test_spec_rebuilds_the_same_architecture_after_json_and_survives_a_copy() ->
         ({"name": "dice_cnn", "hidden": 0}, "hidden is 0"),
         ({"name": "dice_cnn", "hidden": True}, "hidden is True"),
         ({"name": "dice_cnn", "width": 0}, "width is 0"),
+        ({"name": "mlp_mnist", "size": 0}, "size is 0"),
+        ({"name": "mlp_kdd", "width": 0}, "width is 0"),
+        ({"name": "mlp_credit", "hidden": 64}, "'hidden' is no option of mlp_credit, which has: size, width"),
+        ({"name": "cnn_annealing", "width": "wide"}, "width is 'wide'"),
         ({"name": "resnet20", "num_classes": 0}, "num_classes is 0"),
         ({"name": "resnet20", "seed": -1}, "seed is -1"),
     ],

@@ -190,6 +190,82 @@ def test_a_plan_survives_saving_and_can_be_read_by_a_person(tmp_path):
     assert plan.removed() == 2
 
 
+def handing_over(model: nn.Module) -> PruningPlan:
+    """In VGG's first two and last two layers, with a kept channel that hands its own readers on and takes others."""
+    names = list(cutting.prunable_layers(model))
+    names = [names[0], names[1], names[-3], names[-2]]  # the last one makes the output
+    widths = {name: cutting.width(model.get_submodule(name)) for name in names}
+    keep = {name: [0, 1, *range(4, wide)] for name, wide in widths.items()}
+    return PruningPlan(keep, widths, "by hand", {}, {name: {2: 1, 3: 0, 0: 4} for name in names})
+
+
+def test_delegates_take_over_from_others_in_every_layer_that_reads_them():
+    model = trained_like("vgg16", width=0.25)
+    plan = handing_over(model)
+    summed = trained_like("vgg16", width=0.25)
+    readers = dict(zip(cutting.prunable_layers(model), list(cutting.prunable_layers(summed).values())[1:], strict=False))
+    for name, units in plan.delegates.items():
+        weight = readers[name].weight.data
+        before = weight.clone()
+        weight[:, list(units)] = 0
+        for unit, to in units.items():
+            weight[:, to] += before[:, unit]
+    assert torch.allclose(plan.apply(model, X[:1])(X), summed(X), atol=1e-4)
+    assert not torch.allclose(summed(X), model(X), atol=1e-2)
+
+
+def test_behind_a_flattened_map_a_delegate_takes_over_place_by_place():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 9, 5))
+    x = torch.rand(2, 3, 5, 5)
+    cut = PruningPlan({"0": [0, 2]}, delegates={"0": {1: 2, 3: 0}}).apply(model, x[:1])
+    maps = model[1](model[0](x))
+    maps[:, 1], maps[:, 3] = maps[:, 2], maps[:, 0]
+    assert torch.allclose(cut(x), model[3](maps.flatten(1)), atol=1e-6)
+    assert cut[3].in_features == 18
+
+
+def test_what_reads_a_sum_takes_over_as_well():
+    model = trained_like("resnet20", shortcut="B")
+    keep = [0, 1, 3, *range(4, 16)]
+    hands = {2: 3, 3: 4}  # what 3 had goes on to 4, once, though two layers of the sum are named
+    both = ("conv1", "layer1.1.conv2")
+    plan = PruningPlan(dict.fromkeys(both, keep), delegates=dict.fromkeys(both, hands))
+    changed = trained_like("resnet20", shortcut="B")
+    for name in ("layer1.0.conv1", "layer1.1.conv1", "layer1.2.conv1", "layer2.0.conv1", "layer2.0.shortcut.0"):
+        weight = changed.get_submodule(name).weight.data
+        weight[:, 4] += weight[:, 3]
+        weight[:, 3] = weight[:, 2]
+        weight[:, 2] = 0
+    assert torch.allclose(plan.apply(model, X[:1])(X), changed(X), atol=1e-4)
+
+
+def test_a_plan_with_delegates_survives_saving_and_says_so(tmp_path):
+    plan = PruningPlan({"conv1": [0, 2]}, {"conv1": 4}, "annealing", {}, {"conv1": {1: 2, 3: 0}})
+    plan.save(tmp_path / "plan.json")
+    assert PruningPlan.load(tmp_path / "plan.json") == plan
+    text = (tmp_path / "plan.json").read_text()
+    assert '"conv1": {"width": 4, "keep": [0, 2], "delegates": {"1": 2, "3": 0}}' in text
+    assert '"format": 2' in text
+
+
+@pytest.mark.parametrize("delegates", [{"conv2": {1: 0}}, {"conv1": {0: 1}}, {"conv1": {0: 0}}, {"conv1": {-1: 0}}])
+def test_delegates_that_are_not_kept_are_refused(delegates):
+    with pytest.raises(BadValue, match="delegates"):
+        PruningPlan({"conv1": [0, 2]}, delegates=delegates)
+
+
+def test_coupled_layers_with_different_delegates_are_refused():
+    plan = PruningPlan({"conv1": [0], "layer1.0.conv2": [0]}, delegates={"conv1": {1: 0}, "layer1.0.conv2": {2: 0}})
+    with pytest.raises(BadValue, match="are coupled, but the plan gives them different delegates"):
+        plan.apply(models.build("resnet20", seed=0), X[:1])
+
+
+def test_delegates_that_the_layer_lacks_are_refused():
+    with pytest.raises(BadValue, match=r"delegates\['conv1'\] is \[99\], but must be of channels in 0..15"):
+        PruningPlan({"conv1": [0, 2]}, delegates={"conv1": {99: 0}}).apply(models.build("resnet20", seed=0), X[:1])
+
+
 def test_a_cut_network_with_a_saved_plan_can_be_rebuilt(tmp_path):
     model = trained_like("resnet20")
     plan = random_plan(model)

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from prunebook.errors import BadValue, choose
-from prunebook.methods import baselines, dice, kcore, mrp, sacp
+from prunebook.methods import annealing, baselines, dice, kcore, mrp, sacp
 from prunebook.plan import PruningPlan
 
 
@@ -14,11 +14,16 @@ def _sacp(model: nn.Module, images: Tensor, **options: Any) -> PruningPlan:
     return sacp.plan(model, images[:1], **options)  # it looks at no image, but has to trace the network
 
 
+def _annealing(model: nn.Module, images: Tensor, **options: Any) -> PruningPlan:
+    return annealing.plan(model, example_inputs=images[:1], **options)  # for its shape
+
+
 METHODS: dict[str, Callable[..., PruningPlan]] = {
     "kcore": kcore.plan,
     "dice": dice.plan,
     "sacp": _sacp,
     "mrp": mrp.plan,
+    "annealing": _annealing,
     "baseline": baselines.plan,
 }
 
@@ -31,10 +36,11 @@ def prune(model: nn.Module, example_inputs: Tensor, method: str, **options: Any)
     model : any network that Torch-Pruning can trace; left as it was
     example_inputs : Tensor (1, c, h, w)
         An input that the network takes, to trace it.
-    method : {"kcore", "dice", "sacp", "mrp", "baseline"}
+    method : {"kcore", "dice", "sacp", "mrp", "annealing", "baseline"}
     options : of that method's `plan`, such as `images`, a normalised batch of training images, without which a decision
         that looks at images rests on `example_inputs` alone. "kcore" needs `tau` or `target`, "dice" `ratio` or `target`,
-        "sacp" `tau`, "mrp" `target`, "baseline" a `criterion` of Torch-Pruning's and `ratio` or `target`.
+        "sacp" `tau`, "mrp" `target`, "annealing" `input_bounds`, `target` and `step`, "baseline" a `criterion` of
+        Torch-Pruning's and `ratio` or `target`.
 
     Returns
     -------
@@ -53,7 +59,8 @@ def prune(model: nn.Module, example_inputs: Tensor, method: str, **options: Any)
     except TypeError as fault:
         if "argument" not in str(fault):
             raise
-        raise BadValue(f"method {method!r}: {str(fault).removeprefix('plan() ').removeprefix('_sacp() ')}") from None
+        said = str(fault).removeprefix("plan() ").removeprefix("_sacp() ").removeprefix("_annealing() ")
+        raise BadValue(f"method {method!r}: {said}") from None
     return plan.apply(model, example_inputs), plan
 
 

@@ -91,12 +91,18 @@ def coupled_layers(model: nn.Module, example_inputs: Tensor, linear: bool = Fals
     return sorted(groups, key=lambda group: order[group[0]])
 
 
-def cut(model: nn.Module, keep: Mapping[str, Sequence[int]], example_inputs: Tensor) -> nn.Module:
+def cut(
+    model: nn.Module,
+    keep: Mapping[str, Sequence[int]],
+    example_inputs: Tensor,
+    delegates: Mapping[str, Mapping[int, int]] | None = None,
+) -> nn.Module:
     """A copy of `model` in which each layer named in `keep` has only those output channels, in this order.
 
-    Layers coupled to a named one follow it. Raises BadValue if a layer or channel does not exist, if nothing would be
-    left of a layer, if two coupled layers are given different channels, if a layer makes the network's output, or if one
-    is or is read by a convolution in groups of several channels.
+    Layers coupled to a named one follow it. `delegates` says of channels of a layer which other one takes over from each:
+    the weights that read the one are added to those that read the other, before anything is cut. Raises BadValue if a
+    layer or channel does not exist, if nothing would be left of a layer, if two coupled layers are given different
+    channels, if a layer makes the network's output, or if one is or is read by a convolution in groups of several channels.
     """
     layers = prunable_layers(model)
     for name, kept in keep.items():
@@ -109,6 +115,18 @@ def cut(model: nn.Module, keep: Mapping[str, Sequence[int]], example_inputs: Ten
     graph, work = _dependency_graph(model, example_inputs)
     names = {module: name for name, module in work.named_modules()}
     modules = prunable_layers(work)
+    handed: dict[str, Mapping[int, int]] = {}
+    for name, units in (delegates or {}).items():
+        wide = width(modules[name])
+        outside = [unit for unit in (*units, *units.values()) if not 0 <= unit < wide]
+        require(not outside, f"delegates[{name!r}]", outside, f"of channels in 0..{wide - 1}")
+        for other in handed.keys() & {names[member] for member in _group(graph, modules[name])[0]}:
+            if handed[other] != units:
+                raise BadValue(f"layers {name!r} and {other!r} are coupled, but the plan gives them different delegates")
+            break
+        else:
+            _hand_over(graph, modules[name], units)
+        handed[name] = units
     done: set[str] = set()
     for name, kept in keep.items():
         if name in done:
@@ -132,6 +150,22 @@ def cut(model: nn.Module, keep: Mapping[str, Sequence[int]], example_inputs: Ten
     for module, as_it_was in zip(work.modules(), model.modules(), strict=True):
         module.training = as_it_was.training
     return work
+
+
+@torch.no_grad()
+def _hand_over(graph: Any, module: nn.Module, delegates: Mapping[int, int]) -> None:
+    """Add what reads each of these output channels of `module` to what reads its delegate, in every layer behind it."""
+    carried_by = torch.arange(width(module))
+    carried_by[list(delegates)] = torch.tensor(list(delegates.values()), dtype=torch.long)
+    for item in _out_group(graph, module, range(width(module))):
+        reader = item.dep.target.module
+        if not isinstance(reader, nn.Conv2d | nn.Linear) or graph.is_out_channel_pruning_fn(item.dep.handler):
+            continue
+        # Behind a flattened map each channel has several inputs, in the same order for every channel.
+        inputs = torch.tensor(item.idxs)[torch.tensor(item.root_idxs).argsort(stable=True)].view(width(module), -1)
+        before = reader.weight[:, inputs].clone()
+        after = torch.zeros_like(before).index_add_(1, carried_by.to(before.device), before)
+        reader.weight[:, inputs] = after
 
 
 def _is_channels_last(tensor: Tensor) -> bool:

@@ -21,16 +21,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional as F
 
-from prunebook import distributed, paths
+from prunebook import distributed, paths, tables
 from prunebook.errors import BadValue, MissingData, choose, require
 
 IN_MEMORY = 4 * 2**30  # bytes of photographs that are decoded all at once, at most
 AHEAD = 2  # batches of photographs that are read while the one before them is in use
+PREPROCESSING = ("leak-free", "paper")
 SAMPLE = 5000  # photographs from which mean and deviation of a folder are estimated
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
 CHECKPOINTS = "https://github.com/akamaster/pytorch_resnet_cifar10/raw/master/pretrained_models/"
@@ -60,7 +62,7 @@ _Job = tuple[Path, Callable[[Image.Image, int], Image.Image]]  # a file, and how
 
 @dataclass(frozen=True)
 class Split:
-    """`images` uint8 (n, channels, height, width) and `labels` int64 (n,), on one device."""
+    """`images` uint8 (n, channels, height, width), float32 for a table, and `labels` int64 (n,), on one device."""
 
     images: Tensor
     labels: Tensor
@@ -261,7 +263,7 @@ class _Source(NamedTuple):
 
 
 def names() -> list[str]:
-    """The names that `load` knows, besides `image_folder:FOLDER` for a folder of one's own photographs."""
+    """Datasets of images that `load` knows, besides `image_folder:FOLDER` for a folder of one's own photographs."""
     return ["digits", *_KNOWN]
 
 
@@ -272,14 +274,15 @@ def load(
     val_fraction: float | None = None,
     device: str | torch.device = "cpu",
     size: int | None = None,
+    preprocessing: str = "leak-free",
 ) -> Dataset:
     """The dataset `name`, split and on `device`.
 
     Parameters
     ----------
-    name: one of `names()`, or "image_folder:FOLDER" for root/FOLDER/train and root/FOLDER/test (or val), each with one
-        folder of images a class. Digits come with scikit-learn: 8x8 images without official parts, of which a fixed
-        quarter of every class is the test split.
+    name: one of `names()` or `tables.NAMES`, or "image_folder:FOLDER" for root/FOLDER/train and root/FOLDER/test (or val),
+        each with one folder of images a class. Digits come with scikit-learn: 8x8 images without official parts, of which a
+        fixed quarter of every class is the test split.
     root: folder of the datasets; by default PRUNEBOOK_DATA, else data/raw of the project. Read are torchvision's own
         files, else NAME.npz with x_train, y_train, x_test, y_test (images uint8, n x height x width [x 3]).
     seed: of the split of the training part into train and val; the test split does not depend on it.
@@ -287,11 +290,16 @@ def load(
         default .1, and .2 for digits, which makes its splits 60, 15 and 25 %.
     size: height and width in pixels. Photographs are resized and cropped to it (default 224; see `FolderSplit`). Other
         images are enlarged by repeating pixels, so it must be a multiple of their own size.
+    preprocessing: of a table, of which a fixed quarter of every class is the test split. "leak-free" drops all but the
+        first of equal rows, so that no row of the test split is known, and takes mean and deviation from the training split.
+        "paper" keeps all rows and takes them from all rows. The annealing paper, which these tables are for, tells neither.
 
     Raises BadValue for arguments or files that cannot be used, MissingData where the files are not in `root`.
     """
     if not name.startswith("image_folder:"):
-        choose("dataset", name, [*names(), "image_folder:FOLDER"])
+        choose("dataset", name, [*names(), *tables.NAMES, "image_folder:FOLDER"])
+    choose("preprocessing", preprocessing, PREPROCESSING)
+    require(preprocessing == "leak-free" or name in tables.NAMES, "preprocessing", preprocessing, "'leak-free' for images")
     fraction = (0.2 if name == "digits" else 0.1) if val_fraction is None else val_fraction
     require(0 <= fraction < 1, "val_fraction", val_fraction, "at least 0 and below 1")
     require(seed >= 0, "seed", seed, "at least 0")
@@ -299,6 +307,9 @@ def load(
     where = paths.data_root() if root is None else Path(root)
     if name.startswith("image_folder:"):
         return _load_folder(name, where, seed, fraction, device, size or 224)
+    if name in tables.NAMES:
+        require(size in (None, 1), "size", size, "1 for a table, whose rows are images of one pixel")
+        return _load_table(name, where, seed, fraction, device, preprocessing)
     source = _source(name, where)
     arrays = source.arrays
     factor = _factor(size, arrays.x_train.shape[1])
@@ -320,20 +331,20 @@ def download(name: str, root: str | Path | None = None) -> None:
     What is there already is left alone. Files appear in `root` (see `load`; networks: PRUNEBOOK_WEIGHTS, else its
     folder weights) only when they are complete. Raises BadValue for an unknown name or where the network fails.
     """
-    choose("dataset", name, [*names(), "cifar10-resnets"])
-    if name == "digits":
-        print("digits come with scikit-learn: nothing to download")
+    choose("dataset", name, [*names(), *tables.NAMES, "cifar10-resnets"])
+    if name in ("digits", "breast_cancer"):
+        print(f"{name} come{'s' * (name != 'digits')} with scikit-learn: nothing to download")
         return
     if name == "cifar10-resnets":
         target = paths.weights_root() if root is None else Path(root) / "weights"
         fetch = _fetch_checkpoints
     else:
         target = paths.data_root() if root is None else Path(root)
-        fetch = _fetch_known(name)
+        fetch = partial(tables.fetch, name) if name in tables.NAMES else _fetch_known(name)
     target.mkdir(parents=True, exist_ok=True)
     try:
         fetch(target)
-    except (OSError, RuntimeError) as fault:  # no network, refused, wrong checksum
+    except (OSError, RuntimeError, ValueError) as fault:  # no network, refused, wrong checksum
         raise BadValue(f"{name} could not be downloaded to {target}: {' '.join(str(fault).split())}") from None
     print(f"{name} is in {target}")
 
@@ -372,9 +383,14 @@ def _turned(images: Tensor, angles: Tensor) -> Tensor:
 
 
 def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Scale uint8 images (n, c, h, w) to [0, 1], then by each channel's mean and deviation: float32, same shape."""
+    """Scale uint8 images (n, c, h, w) to [0, 1], then by each channel's mean and deviation: float32, same shape.
+
+    The numbers of a table, which are no uint8, are scaled by mean and deviation alone.
+    """
     require(len(mean) == len(std) == images.shape[1], "mean", mean, f"as long as std and the {images.shape[1]} channels")
     shift, scale = (torch.tensor(values, device=images.device).view(1, -1, 1, 1) for values in (mean, std))
+    if images.is_floating_point():
+        return (images.float() - shift) / scale
     return images.to(torch.float32).div_(255).sub_(shift).div_(scale)
 
 
@@ -524,6 +540,33 @@ def _load_folder(name: str, root: Path, seed: int, fraction: float, device: str 
     tested = FolderSplit(test, test_names, torch.from_numpy(test_labels).to(device), size)
     whole = FolderSplit(train, names, torch.from_numpy(labels), size)
     return Dataset(name, kept, held_out, tested, len(classes), classes, *_mean_std(_sample(whole)), flip=True)
+
+
+def _load_table(
+    name: str, root: Path, seed: int, fraction: float, device: str | torch.device, preprocessing: str
+) -> Dataset:
+    """Whatever the preprocessing, categories and constant columns are seen in all rows: the width depends on them."""
+    table = tables.read(name, root)
+    features, labels = table.features, table.labels
+    if preprocessing == "leak-free":
+        # By pandas, which hashes: NumPy sorts whole rows, and takes minutes for half a million of them.
+        first = ~pd.DataFrame(features).assign(label=labels).duplicated().to_numpy()
+        features, labels = features[first], labels[first]
+    rest, test = _stratified(labels, 0.25, seed=0)
+    kept, held_out = _stratified(labels[rest], fraction, seed)
+    parts = [rest[kept], rest[held_out], test]
+    seen = features if preprocessing == "paper" else features[parts[0]]
+    mean = np.where(table.scaled, seen.mean(axis=0, dtype=np.float64), 0.0)
+    std = np.where(table.scaled, seen.std(axis=0, dtype=np.float64), 1.0)
+    std[std == 0] = 1
+    if table.clip is not None:
+        features = np.clip(features, mean - table.clip * std, mean + table.clip * std).astype(np.float32)
+    train, val, tested = (
+        Split(torch.from_numpy(features[part])[:, :, None, None].to(device), torch.from_numpy(labels[part]).to(device))
+        for part in parts
+    )
+    means, stds = tuple(mean.tolist()), tuple(std.tolist())
+    return Dataset(name, train, val, tested, len(table.classes), table.classes, means, stds, flip=False)
 
 
 def _list_photographs(part: Path, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

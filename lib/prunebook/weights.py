@@ -156,7 +156,8 @@ def load(path: str | Path) -> nn.Module:
     if plan is not None:
         from prunebook.plan import PruningPlan
 
-        model = PruningPlan.from_json(plan).apply(model, torch.zeros(1, spec["in_channels"], 32, 32))
+        side = spec.get("size", 32)  # of the images, for networks that take no other
+        model = PruningPlan.from_json(plan).apply(model, torch.zeros(1, spec["in_channels"], side, side))
     load_into(model, path)
     return model
 

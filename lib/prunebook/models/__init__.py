@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from prunebook.errors import BadValue, choose, nearest, require
-from prunebook.models import densenet, dice_cnn, resnet, resnet18, resnet50, vgg
+from prunebook.models import annealing_cnn, densenet, dice_cnn, mlp, resnet, resnet18, resnet50, vgg
 
 _REGISTRY: dict[str, Callable[..., nn.Module]] = {
     "resnet20": resnet.resnet20,
@@ -27,6 +27,10 @@ _REGISTRY: dict[str, Callable[..., nn.Module]] = {
     "vgg19": vgg.vgg19,
     "densenet40": densenet.densenet40,
     "dice_cnn": dice_cnn.dice_cnn,
+    "mlp_credit": mlp.mlp_credit,
+    "mlp_kdd": mlp.mlp_kdd,
+    "mlp_mnist": mlp.mlp_mnist,
+    "cnn_annealing": annealing_cnn.cnn_annealing,
 }
 
 
@@ -45,7 +49,7 @@ def build(name: str, num_classes: int = 10, in_channels: int = 3, *, seed: int |
     seed: where given, the weights depend on it alone and PyTorch's global generator is left as it was; where not,
         they are drawn from that global generator.
     options: of that architecture, such as `shortcut` and `width` of the ResNets for small images, `stem` of ResNet-50,
-        `hidden` and `width` of VGG-16, or `growth` and `layers` of DenseNet-40.
+        `hidden` and `width` of VGG-16, `growth` and `layers` of DenseNet-40, or `size` of the perceptrons.
 
     The network maps (n, in_channels, h, w) to logits (n, num_classes). Its attribute `spec` is a JSON-able dict of
     every argument but the seed, defaults included: `build(**model.spec)` makes the same architecture again.
