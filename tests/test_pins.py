@@ -59,8 +59,9 @@ def _without_times(result: dict) -> dict:
 
 
 def difference(pinned, now, where="") -> str:
-    """Where two results differ; '' if they agree. Accuracies may move by two images of 450, other numbers by 2 %.
+    """Where two results differ; '' if they agree.
 
+    Accuracies may move by two images of 450, F1 by as much, other numbers by 2 %.
     In a histogram two pairs may be in the next bin, and a place may be in another region of Grad-CAM's: on another
     processor, sums differ in their last digit.
     """
@@ -74,7 +75,15 @@ def difference(pinned, now, where="") -> str:
         pairs = enumerate(zip(pinned, now, strict=True))
         return next(filter(None, (difference(p, n, f"{where}[{i}]") for i, (p, n) in pairs)), "")
     if isinstance(pinned, float) or isinstance(now, float):
-        slack = 0.5 if where.endswith(ACCURACIES) else 0.02 if ".overlap[" in where or ".control[" in where else 1e-3
+        slack = (
+            0.5
+            if where.endswith(ACCURACIES)
+            else 0.01
+            if where.endswith(".f1")
+            else 0.02
+            if ".overlap[" in where or ".control[" in where
+            else 1e-3
+        )
         return "" if math.isclose(pinned, now, rel_tol=0.02, abs_tol=slack) else f"{where}: {pinned} then, {now} now"
     if ".counts[" in where and abs(pinned - now) <= 2:
         return ""
