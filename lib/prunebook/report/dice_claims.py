@@ -92,14 +92,21 @@ def claims(**records: Sequence[Record]) -> pd.DataFrame:
 
 def over_what(r: Records) -> str:
     """What the intervals are over, and that the comparisons are many: sentences for a caption."""
-    frame = r.frame([*r.equal_macs, *r.fixed_ratio, *r.variants, *r.quantiles, *r.tunings])
+    parts = (r.equal_macs, r.fixed_ratio, r.variants, r.quantiles, r.tunings)
+    frame = pd.concat([r.frame(part).assign(part=i) for i, part in enumerate(parts)])
     sentences = []
     for given, words in ((False, "trainings"), (True, "seeds of pruning and fine-tuning, with one trained network")):
         groups: Any = frame[frame.weights.astype(bool) == given].groupby(["dataset", "arch"])
-        counted = [f"{rows[['seed', 'draw']].drop_duplicates().shape[0]} of {network(*key)}" for key, rows in groups]
+        counted = [f"{_most_repeated(rows)} of {network(*key)}" for key, rows in groups]
         sentences += [f"Intervals are over {words}: {', '.join(counted)}."] if counted else []
     many = "No correction for the number of claims: of twenty true nulls, one would separate by chance."
     return " ".join([*sentences, many])
+
+
+def _most_repeated(rows: pd.DataFrame) -> str:
+    """How many repetitions a comparison has at most; "up to" where a part of the run has fewer."""
+    counts = {len(part[["seed", "draw"]].drop_duplicates()) for _, part in rows.groupby("part")}
+    return f"{'up to ' if len(counts) > 1 else ''}{max(counts)}"
 
 
 def conditions(said: Said, on: frozenset[Network], epochs: int) -> str:

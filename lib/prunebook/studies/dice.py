@@ -367,11 +367,17 @@ def profiles(p: Parameters) -> list[Trial]:
 
 
 def speeds(p: Parameters) -> list[Trial]:
-    """Latency, last repetition: of Dice as in Table 3, and of whatever Table 2 cuts."""
+    """Latency of one image and of a batch, last repetition: of Dice as in Table 3, and of whatever Table 2 cuts.
+
+    Larger batches would rather time how the system hands out memory, which each layer asks for anew.
+    """
     found = [case for case in cases(p) if case.seed == p.seeds_on(case.dataset)[-1]] if p.speed else []
     decisions: list[dict[str, Any]] = [{"target": target} for target in p.targets]
     decisions += [{"ratio": ratio, "layers": layers} for ratio in p.ratios for layers in ("conv", "all")]
-    return [Trial("speed", compared(p, case, "dice", **decision)) for case, decision in product(found, decisions)]
+    return [
+        Trial("speed", {**compared(p, case, "dice", **decision), "batches": [1, p.batch_size]})
+        for case, decision in product(found, decisions)
+    ]
 
 
 def transfers(p: Parameters) -> list[Trial]:
