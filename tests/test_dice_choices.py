@@ -27,7 +27,7 @@ def test_what_is_removed_is_counted_by_the_dead_of_the_same_training() -> None:
     assert (rows.loc["dice", "dead removed"], rows.loc["dice", "living removed"]) == ((0, 0), (2, 2))
     assert (rows.loc["l1", "dead removed"], rows.loc["l1", "living removed"]) == ((2, 1), (0, 1))
     assert rows["dead by chance"].tolist() == [(0.75,)] * 2  # half of 2, and half of 1
-    assert (rows.loc["l1", "unpruned"], rows.loc["l1", "only cut"]) == ((98, 99), (90, 92))
+    assert (rows.loc["l1", "before"], rows.loc["l1", "only cut"]) == ((98, 99), (90, 92))
 
 
 def test_a_training_without_a_profile_or_of_another_draw_of_images_is_left_out() -> None:
@@ -68,7 +68,7 @@ def test_growing_regularisation_is_counted_by_the_network_before_it() -> None:
     (row,) = made.removed([compared("growing_reg", 0, keep="1110")], profiles((3,)), [baseline(), growing()]).to_dict(
         "records"
     )
-    assert (row["dead removed"], row["unpruned"]) == ((1,), (99,))
+    assert (row["dead removed"], row["before"]) == ((1,), (97,))
 
 
 @pytest.mark.parametrize(

@@ -310,7 +310,7 @@ def test_quantiles_that_keep_the_same_filters_say_so():
         return [compared("dice", s, tuned=None, ratio=0.25, alpha=alpha, beta=beta, keep=keep) for s in range(2)]
 
     rows = parts.quantiles(at(0.25, 0.75, "0111") + at(0.1, 0.9, "0111") + at(0.05, 0.95, "1111"))
-    assert rows.alpha.tolist() == [0.05, 0.1, 0.25]
+    assert rows.alpha.tolist() == ["0.05", "0.1", "0.25"]
     assert rows["kept as"].tolist() == ["", "", "0.1, 0.9"]
     assert [fmean(values) for values in rows["filters removed, %"]] == [0, 25, 25]
 
@@ -395,3 +395,7 @@ def test_variances_are_compared_by_their_ratio():
     assert statistics.variance_p(second, first) == pytest.approx(statistics.variance_p(first, second))
     assert statistics.variance_p([1.0, 1.0], [2.0, 2.0]) == 1
     assert math.isnan(statistics.variance_p([1.0], second))
+    centred = [-1.0, 0.0, 1.0, -2.0, 0.0, 2.0]  # of two groups, each less its mean: 4 degrees of freedom
+    scatter = np.var(first, ddof=1) / (sum(value**2 for value in centred) / 4)
+    below = stats.f.cdf(scatter, len(first) - 1, 4)
+    assert statistics.variance_p(first, centred, lost=2) == pytest.approx(2 * min(below, 1 - below))

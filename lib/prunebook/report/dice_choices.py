@@ -49,8 +49,9 @@ def removed(records: Sequence[Record], profiles: Sequence[Record], before: Seque
         One row for each network, target and choice (`CHOICES`). "filters" of all profiled layers, "dead" among them before
         pruning, "dead removed" and "living removed" are `Counts` over the `n` trainings. "dead by chance" is how many of the
         dead would be among as many filters of each layer that are drawn at random (exact), mean over the trainings.
-        "unpruned" and "only cut" are top-1, `Values`. The filters that growing_reg removes are counted by the network before
-        it was regularised, as those of the others are.
+        "before" and "only cut" are top-1, `Values`, "before" of the network that is cut: for growing_reg it is the one that
+        was trained with the penalty, for the others the unpruned one. The filters that growing_reg removes are counted by
+        the network before it was regularised, as those of the others are.
     """
     known = {_trained(record): _dead(record) for record in profiles}
     counted = [_counted(record.result["keep"], known.get(_trained(record), {})) for record in records]
@@ -69,7 +70,7 @@ def _choice(rows: pd.DataFrame) -> dict[str, Any]:
     found |= {name: Counts(repetitions(rows, name)) for name in ("filters", "dead", "dead removed")}
     found["dead by chance"] = Values([rows["dead by chance"].mean()])
     found["living removed"] = Counts(repetitions(rows, "living removed"))
-    return found | {"unpruned": repetitions(rows, "top1 baseline"), "only cut": repetitions(rows, "top1 pruned")}
+    return found | {"before": repetitions(rows, "top1 before"), "only cut": repetitions(rows, "top1 pruned")}
 
 
 def _trained(record: Record) -> tuple[str, int]:

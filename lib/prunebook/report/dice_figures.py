@@ -331,8 +331,8 @@ def beside_thesis(frame: pd.DataFrame, table: int, paper: pd.DataFrame) -> Figur
         Of the thesis, whose accuracies are drawn as hollow diamonds where the network is in it and ours is fine-tuned too.
     paper : `tables.reported("dice")`
 
-    A row of two panels for each network. Left: accuracy; the line is the mean before the cut. Right: Dice on
-    convolutions minus the method, paired by seed.
+    A row of two panels for each network. Left: accuracy; the line is the mean before the cut. Right: Dice that prunes the
+    same layers minus the method, paired by seed; where there is none, Dice on convolutions.
     """
     require_some(frame)
     frame = frame.assign(label=[_label(*row) for row in zip(frame.method, frame.layers, strict=True)])
@@ -350,9 +350,10 @@ def beside_thesis(frame: pd.DataFrame, table: int, paper: pd.DataFrame) -> Figur
             marks(left, i, repetitions(group, f"top1 {moment}"), order[label], sideways=True)
             for theirs in _printed(group, table, paper) if moment == "fine-tuned" else []:
                 drawn += left.plot(theirs, i, marker="D", ls="", mfc="white", mec="black", ms=7, zorder=4)
-            if i and len(group):
+            if i and len(group) and group.iloc[0].method != "dice":
                 one = group.iloc[0]
-                gap = lead(rows, f"top1 {moment}", one.method, one.layers)
+                gap = lead(rows, f"top1 {moment}", one.method, one.layers, one.layers)
+                gap = gap or lead(rows, f"top1 {moment}", one.method, one.layers)
                 marks(right, i, gap, order[label], sideways=True)
         right.axvline(0, color=GREY, lw=1)
         speeds = {label: f"MACs / {group['speed-up macs'].mean():.2f}" for label, group in groups.items() if len(group)}
@@ -529,7 +530,7 @@ def _times_faster(found: Mapping[str, Any]) -> tuple[float, float, float]:
 def _decision(record: Record) -> str:
     decision = record.params["decision"]
     if decision["target"] is not None:
-        return f"{decision['target']:.0%} of the MACs"
+        return f"{decision['target']:.0%} of the MACs removed"
     return f"ratio {decision['ratio']:g},\n" + ("linear layers too" if decision["layers"] == "all" else "convolutions")
 
 

@@ -209,7 +209,7 @@ def quantiles(records: Sequence[Record], before: Sequence[Record] = ()) -> pd.Da
             name = f"{alpha:g}, {beta:g}"
             first = seen.setdefault(str(own.sort_values(["seed", "draw"]).keep.tolist()), name)
             rows.append({
-                "network": network(dataset, arch), "ratio": ratio, "alpha": alpha, "beta": beta,
+                "network": network(dataset, arch), "ratio": ratio, "alpha": f"{alpha:g}", "beta": f"{beta:g}",
                 "n": len(repetitions(own, "FR macs")),
                 "filters removed, %": repetitions(own, "removed"), "MACs removed, %": repetitions(own, "FR macs"),
                 "recalibrated": repetitions(own, "top1 recalibrated"), "fine-tuned": repetitions(own, "top1 fine-tuned"),

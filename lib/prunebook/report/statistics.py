@@ -142,12 +142,16 @@ def middle95(draws: Sequence[float] | np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def variance_p(first: Sequence[float], second: Sequence[float]) -> float:
-    """Two-sided p of the F-test that two normal samples have one variance; NaN where a sample has fewer than two values."""
-    if min(len(first), len(second)) < 2:
+def variance_p(first: Sequence[float], second: Sequence[float], lost: int = 1) -> float:
+    """Two-sided p of the F-test that two normal samples have one variance; NaN where one has no degree of freedom.
+
+    `lost` is how many degrees of freedom the second has lost: 1 to its mean; as many as there are groups whose own means
+    were taken from its values.
+    """
+    if len(first) < 2 or len(second) <= lost:
         return math.nan
-    a, b = (float(np.var(values, ddof=1)) for values in (first, second))
+    a, b = float(np.var(first, ddof=1)), float(np.var(second) * len(second) / (len(second) - lost))
     if a == 0 or b == 0:
         return 1.0 if a == b else 0.0
-    below = float(stats.f.cdf(a / b, len(first) - 1, len(second) - 1))
+    below = float(stats.f.cdf(a / b, len(first) - 1, len(second) - lost))
     return 2 * min(below, 1 - below)

@@ -444,7 +444,11 @@ def differences(p: Parameters) -> list[str]:
         found.append("No fine-tuning; the thesis fine-tunes for 20 epochs.")
     if GROWING in p.methods:
         epochs = "1 epoch" if p.regularised == 1 else f"{p.regularised} epochs"
-        found.append(f"{GROWING}: {epochs} with the penalty before the cut, of the same budget; the thesis does not say.")
+        found.append(
+            f"{GROWING}: {epochs} with the penalty before the cut, of the same budget, at a constant rate of "
+            f"{p.regularised_lr:g}; the penalty starts at 1e-4 and grows by as much every 10 steps. None of this is tuned; "
+            "the thesis does not say."
+        )
     found.append(
         f"Images: rotated by up to {p.rotate:g} degrees, mirrored only where a mirrored image is still one of its class "
         "(not digits); the thesis mirrors, and rotates by an angle that it does not print."
