@@ -21,8 +21,8 @@ CLAIM_VERDICTS = {
     "the opposite holds here": "the interval lies on the other side of 0",
     "does not hold here": "the rule that stands with the claim is not met",
     "no difference found": "the interval of the difference includes 0; the wider it is, the larger a difference it may hide",
-    "undecided": "the interval includes the rule's limit, there are fewer than three repetitions, or the control that the rule "
-    "asks for is missing or does as well",
+    "undecided": "the interval includes the rule's limit, there are fewer than three repetitions, or the control that the "
+    "rule asks for is missing or does as well",
     "unequal cost": f"the two sides differ by more than {SAME_COST:g} points of the MACs removed, so that a difference in "
     "accuracy would be one of cost as well",
     "mixed": "different verdicts for different cases, which are named or, if many, counted",
