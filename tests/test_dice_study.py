@@ -156,9 +156,9 @@ def test_differences_name_what_is_not_the_thesis() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"ratios": [1.2]}, "ratio is 1.2, but must be a share of the filters, at least 0 and below 1"),
-        ({"ratios": 1}, "ratio is 1.0"),
-        ({"curve": [-0.1]}, "ratio is -0.1"),
+        ({"ratios": [1.2]}, "ratios is 1.2, but must be a share of the filters, at least 0 and below 1"),
+        ({"ratios": 1}, "ratios is 1.0"),
+        ({"curve": [-0.1]}, "curve is -0.1"),
         ({"targets": [0]}, "target is 0"),
         ({"targets": ["nan"]}, "targets.0"),
         ({"methods": ["l3"]}, "method is 'l3'"),

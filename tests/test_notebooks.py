@@ -219,6 +219,13 @@ def test_an_interrupted_execution_leaves_the_old_page_alone(tmp_path, monkeypatc
     assert [p.name for p in tmp_path.iterdir()] == ["page.ipynb"]
 
 
+def test_a_pages_heading_names_its_run_and_what_was_changed():
+    dice, speed = notebooks.get("dice"), notebooks.get("speed")
+    assert notebooks.subtitle(dice, "lite") == "run lite"
+    assert notebooks.subtitle(dice, "smoke", {"first_seed": 7, "engine": "records"}) == "run smoke, first_seed 7"
+    assert notebooks.subtitle(speed, "quick") == ""  # it has a page of its own
+
+
 def test_an_executed_notebook_is_marked_with_what_it_was_made_from(tmp_path, monkeypatch):
     monkeypatch.setenv("PRUNEBOOK_CACHE", str(tmp_path / "cache"))
     notebook = notebooks.get("status")

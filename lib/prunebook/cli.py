@@ -140,7 +140,7 @@ def _run(options: argparse.Namespace) -> int:
     if not options.trials_only:
         page = notebooks.page(notebook, options.run, given)
         digest = notebooks.fingerprint(notebook, parameters, found)
-        subtitle = ", ".join(f"{name} {value}" for name, value in given.items() if name != "engine")
+        subtitle = notebooks.subtitle(notebook, options.run, given)
         print(notebooks.execute(notebook, parameters, page, digest, subtitle).relative_to(paths.project()))
         print("make book renders it as a page of the book; make lab opens it as it is")
     return 0
@@ -173,7 +173,7 @@ def _pages(options: argparse.Namespace) -> int:
         if notebooks.is_fresh(page, digest):
             print(f"{page.name}: up to date")
         else:
-            notebooks.execute(notebook, parameters, page, digest)
+            notebooks.execute(notebook, parameters, page, digest, notebooks.subtitle(notebook, run))
             print(f"{page.name}: executed")
     return 0
 

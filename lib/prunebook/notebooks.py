@@ -119,6 +119,12 @@ def page(notebook: Notebook, run: str, given: Mapping[str, Any] | None = None) -
     return place / "own" / f"{notebook.name}-{run}-{digest}.ipynb"
 
 
+def subtitle(notebook: Notebook, run: str, given: Mapping[str, Any] | None = None) -> str:
+    """What tells a page from the notebook's others: its run, unless the page has a name of its own, and what was changed."""
+    words = [] if notebook.run(run).page else [f"run {run}"]
+    return ", ".join(words + [f"{name} {value}" for name, value in (given or {}).items() if name != "engine"])
+
+
 def has_page(notebook: Notebook, run: str) -> bool:
     """Whether _toc.yml names a page for this run."""
     return run == "quick" or notebook.run(run).published

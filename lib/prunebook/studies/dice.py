@@ -3,7 +3,7 @@
 from itertools import product
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from prunebook import data, models
 from prunebook.errors import choose, require
@@ -117,10 +117,10 @@ class Parameters(NetworkParameters):
 
     @field_validator("ratios", "curve")
     @classmethod
-    def _are_ratios(cls, value: list[float]) -> list[float]:
+    def _are_ratios(cls, value: list[float], info: ValidationInfo) -> list[float]:
         for ratio in value:
-            require(ratio < 1, "ratio", ratio, "a share of the filters, at least 0 and below 1")
-        return within("ratio", value, 0, 1, "a share of the filters, at least 0 and below 1")
+            require(ratio < 1, str(info.field_name), ratio, "a share of the filters, at least 0 and below 1")
+        return within(str(info.field_name), value, 0, 1, "a share of the filters, at least 0 and below 1")
 
     @field_validator("drops")
     @classmethod
@@ -448,6 +448,11 @@ def differences(p: Parameters) -> list[str]:
             f"{GROWING}: {epochs} with the penalty before the cut, of the same budget, at a constant rate of "
             f"{p.regularised_lr:g}; the penalty starts at 1e-4 and grows by as much every 10 steps. None of this is tuned; "
             "the thesis does not say."
+        )
+    if p.transfer_to:
+        found.append(
+            f"Transfer: {p.transfer_epochs} epochs on {p.transfer_to} at {p.transfer_lr:g}, schedule cosine; the thesis does not "
+            "try it."
         )
     found.append(
         f"Images: rotated by up to {p.rotate:g} degrees, mirrored only where a mirrored image is still one of its class "
