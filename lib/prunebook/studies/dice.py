@@ -450,10 +450,8 @@ def differences(p: Parameters) -> list[str]:
             "the thesis does not say."
         )
     if p.transfer_to:
-        found.append(
-            f"Transfer: {p.transfer_epochs} epochs on {p.transfer_to} at {p.transfer_lr:g}, schedule cosine; the thesis does not "
-            "try it."
-        )
+        how = f"{p.transfer_epochs} epochs on {p.transfer_to} at {p.transfer_lr:g}, schedule cosine"
+        found.append(f"Transfer: {how}; the thesis does not try it.")
     found.append(
         f"Images: rotated by up to {p.rotate:g} degrees, mirrored only where a mirrored image is still one of its class "
         "(not digits); the thesis mirrors, and rotates by an angle that it does not print."
