@@ -241,7 +241,7 @@ def _day(record: Record) -> str:
 
 
 # Else the longest text would be in the narrowest column.
-VERDICT_COLUMN = {"selector": "td:last-child", "props": "min-width: 16em;"}
+VERDICT_COLUMN = {"selector": "td:last-child", "props": "min-width: 26em;"}
 
 
 def page_style(style: Any, *more: Mapping[str, str]) -> Any:
