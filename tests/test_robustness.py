@@ -129,7 +129,7 @@ def test_images_at_the_ends_of_the_range_are_in_it_whatever_rounding_makes_of_th
     assert bool((moved >= within[0]).all() and (moved <= within[1]).all())
 
 
-def test_an_input_whose_gradient_is_zero_is_robust_to_both_attacks_though_it_is_next_to_the_boundary() -> None:
+def test_an_input_whose_gradient_is_zero_withstands_fgsm_though_it_is_next_to_the_boundary() -> None:
     """No unit answers, so nothing moves: the count of robust instances can rise because a network is dying."""
     model = nn.Sequential(nn.Linear(1, 1), nn.ReLU(), nn.Linear(1, 2))
     for weight, value in zip(model.parameters(), ([[1.0]], [-0.5], [[-1.0], [1.0]], [0.1, 0.0]), strict=True):
