@@ -54,7 +54,7 @@ def fgsm(model: nn.Module, inputs: Tensor, labels: Tensor, epsilon: float | Tens
         What inputs can be, in their own units, see `in_units_of`; the result is cut off there. An input that lies outside of
         it is so moved by more than epsilon.
 
-    Returns Tensor (n, ...). Raises BadValue for an epsilon or range that cannot be used, and for inputs with NaN or infinity.
+    Returns Tensor (n, ...). Raises BadValue for an epsilon or range that cannot be used, and for inputs with NaN.
     """
     epsilon = _checked(epsilon, within).to(inputs)
     _check_inputs(inputs)
