@@ -10,6 +10,7 @@ from pathlib import Path
 
 import chapters
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
@@ -29,7 +30,7 @@ def test_the_printed_solution_of_an_exercise_passes_its_printed_check(label: str
 
 
 def test_the_chapter_has_exercises_whose_checks_need_a_solution() -> None:
-    labels = ["ex-handover", "ex-interval", "ex-unlike", "ex-dying"]
+    labels = ["ex-handover", "ex-interval", "ex-unlike", "ex-walk", "ex-dying"]
     assert chapters.unsolved("annealing") == chapters.exercises("annealing") == labels
 
 
@@ -326,6 +327,19 @@ def test_the_largest_classes_of_kdd_cup_99_are_counted() -> None:
     labels = torch.cat([split.labels for split in splits])
     assert (labels.bincount().max().item(), len(labels)) == shares(3)[:2]
     assert found.classes[labels.bincount().argmax()] == "normal"
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not (Path(ROOT) / "kddcup99").is_dir(), reason="needs KDD Cup'99 under PRUNEBOOK_DATA")
+def test_so_many_test_rows_of_kdd_cup_99_are_known_from_training() -> None:
+    train, _, test = data.load("kddcup99", ROOT, preprocessing="paper")
+    known, asked = (
+        pd.util.hash_pandas_object(
+            pd.DataFrame(split.images.flatten(1).numpy()).assign(label=split.labels.numpy()), index=False
+        )
+        for split in (train, test)
+    )
+    assert f"{round(100 * asked.isin(set(known)).mean())} % of the test rows are known from training" in TEXT
 
 
 @pytest.mark.data
