@@ -82,7 +82,8 @@ def fit(
     trainable: "all" weights; "head", the last linear layer only; "linear", all linear layers. What is not trained stays
         in evaluation mode, so that its batch norm's statistics stay too.
     seed: of the order of the images and of their augmentation. On the CPU, equal seeds give equal weights to the bit.
-    augment, augmentation: whether and how the images are changed, see `Augmentation` and `FolderSplit`.
+    augment, augmentation: whether and how the images are changed, see `Augmentation` and `FolderSplit`. Rows of a table
+        cannot be.
     regularise: called after every backward pass, before the step; it may add to the gradients of `model`.
     precision: "fp32", or "bf16" for autocast; by default bf16 on CUDA and fp32 elsewhere.
     on_epoch: called as (epoch from 1, epochs, metrics) with the entry of the history, `on_step` as (done, all steps).
@@ -94,6 +95,7 @@ def fit(
     Raises BadValue for bad arguments, RuntimeError where the loss is not finite after an epoch.
     """
     _check(epochs, lr, batch_size, schedule, step_every, momentum, weight_decay, seed, len(train), augmentation)
+    require(not (augment and train.is_table), "augment", augment, "False for a table, whose rows are no images")
     choose("optimizer", optimizer, OPTIMIZERS)
     device = train.labels.device
     precision = _precision(precision, device)

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
-from prunebook import data, distributed, features, measure, models, phash, training, weights
+from prunebook import data, distributed, features, measure, models, phash, tables, training, weights
 from prunebook import importance as gradcam
 from prunebook.errors import choose, require
 from prunebook.methods import kcore
@@ -80,6 +80,8 @@ class Baseline(Parameters):
     def _one_source(self) -> "Baseline":
         require((self.weights is None) != (self.fit is None), "weights", self.weights, "given exactly where fit is not")
         require(self.pretrained is None or self.fit is not None, "pretrained", self.pretrained, "given only with fit")
+        table = self.dataset in tables.NAMES
+        require(not (table and self.fit and self.fit.augment), "fit.augment", True, f"false for {self.dataset}, a table")
         return self
 
     def describe(self) -> str:

@@ -203,7 +203,7 @@ def _check(
     for name, value in (("alpha", alpha), ("beta", beta), ("phi", phi)):
         require(_is_number(value) and 0 <= value <= 1, name, value, "from 0 to 1")
     require(math.isclose(alpha + beta, 1), "alpha and beta", (alpha, beta), "shares that add up to 1")
-    require(isinstance(seed, int) and seed >= 0, "seed", seed, "a whole number of at least 0")
+    require(isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0, "seed", seed, "a whole number of at least 0")
     choose("mode", mode, MODES)
     choose("bounds", bounds, BOUNDS)
     choose("layers", layers, LAYERS)
