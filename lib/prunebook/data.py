@@ -263,8 +263,8 @@ class _Source(NamedTuple):
 
 
 def names() -> list[str]:
-    """Datasets of images that `load` knows, besides `image_folder:FOLDER` for a folder of one's own photographs."""
-    return ["digits", *_KNOWN]
+    """Datasets that `load` knows, besides `image_folder:FOLDER` for a folder of one's own photographs; tables come last."""
+    return ["digits", *_KNOWN, *tables.NAMES]
 
 
 def load(
@@ -280,7 +280,7 @@ def load(
 
     Parameters
     ----------
-    name: one of `names()` or `tables.NAMES`, or "image_folder:FOLDER" for root/FOLDER/train and root/FOLDER/test (or val),
+    name: one of `names()`, or "image_folder:FOLDER" for root/FOLDER/train and root/FOLDER/test (or val),
         each with one folder of images a class. Digits come with scikit-learn: 8x8 images without official parts, of which a
         fixed quarter of every class is the test split.
     root: folder of the datasets; by default PRUNEBOOK_DATA, else data/raw of the project. Read are torchvision's own
@@ -297,7 +297,7 @@ def load(
     Raises BadValue for arguments or files that cannot be used, MissingData where the files are not in `root`.
     """
     if not name.startswith("image_folder:"):
-        choose("dataset", name, [*names(), *tables.NAMES, "image_folder:FOLDER"])
+        choose("dataset", name, [*names(), "image_folder:FOLDER"])
     choose("preprocessing", preprocessing, PREPROCESSING)
     require(preprocessing == "leak-free" or name in tables.NAMES, "preprocessing", preprocessing, "'leak-free' for images")
     fraction = (0.2 if name == "digits" else 0.1) if val_fraction is None else val_fraction
@@ -331,7 +331,7 @@ def download(name: str, root: str | Path | None = None) -> None:
     What is there already is left alone. Files appear in `root` (see `load`; networks: PRUNEBOOK_WEIGHTS, else its
     folder weights) only when they are complete. Raises BadValue for an unknown name or where the network fails.
     """
-    choose("dataset", name, [*names(), *tables.NAMES, "cifar10-resnets"])
+    choose("dataset", name, [*names(), "cifar10-resnets"])
     if name in ("digits", "breast_cancer"):
         print(f"{name} come{'s' * (name != 'digits')} with scikit-learn: nothing to download")
         return
