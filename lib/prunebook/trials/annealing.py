@@ -120,9 +120,7 @@ class Pace(Bounded):
     repeats: int = Field(1, ge=1)
 
     def describe(self) -> str:
-        return (
-            f"{self.baseline.arch} on {self.baseline.dataset}: {self.decision.describe()}, steps of {self.decision.step:g}"
-        )
+        return f"{self.baseline.arch} on {self.baseline.dataset}: {self.decision.describe()}"
 
 
 def _needs_baseline(p: Bounded) -> list[Trial]:
@@ -162,6 +160,7 @@ def decay(p: Decay, context: Context) -> dict[str, Any]:
     return {
         "tested": len(tester.labels),
         "attacked": len(tester.chosen),
+        "constant": tester.constant(),
         "input_bounds": [round(lower, _DIGITS), round(upper, _DIGITS)],
         "widths": whole.widths,
         "rounds": rounds,
@@ -271,6 +270,12 @@ class _Tester:
             self.seen = images if self.front is None else torch.cat([self.front(x) for x in images.split(128)])
         pixels = torch.tensor(std, device=images.device).view(-1, 1, 1)
         self.unit = torch.ones_like(pixels) if dataset.name in tables.NAMES else 1 / pixels
+
+    def constant(self) -> dict[str, float]:
+        """What the answer scores that is most often right, given to all inputs: percent, and robust instances."""
+        counts = torch.bincount(self.labels)
+        attacked = self.labels[self.chosen] == counts.argmax()
+        return {"top1": round(100 * int(counts.max()) / len(self.labels), 4), "robust": int(attacked.sum())}
 
     def measure(self, network: nn.Module) -> dict[str, Any]:
         """Accuracy, F1, and numbers of robust instances by attack and epsilon."""
