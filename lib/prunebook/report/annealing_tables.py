@@ -307,8 +307,8 @@ def predictors(records: Sequence[Record]) -> pd.DataFrame:
     """Spearman's rho of what is known without data with the true harm of single removals: a row for each predictor.
 
     Columns: network, predictor, "harm" (the mean change of the outputs, "moved", or of the loss, "loss"), and "rho",
-    `Values` over trained networks, of each the mean over its layers. A predictor that is constant in a layer has no rho there, and
-    "constant, %" says of how many layers.
+    `Values` over trained networks, of each the mean over its layers. A predictor that is constant in a layer has no rho
+    there, and "constant, %" says of how many layers.
     """
     rows = []
     for (dataset, arch), found in _by_network(records).items():
