@@ -49,12 +49,12 @@ def points(records: Sequence[Record]) -> pd.DataFrame:
 
     "constant top1" and "constant robust" are what one answer to all inputs scores, the one that is most often right.
     """
-    rows = []
+    rows, step = [], own_step(records) if records else 0.0
     for record in records:
         p, r = Trial(record.task, record.params).parameters, record.result
         seed = p.baseline.fit.seed if p.baseline.fit else 0
         at = {"dataset": p.baseline.dataset, "arch": p.baseline.arch, "width": p.baseline.options.get("width", 1)}
-        at |= {"seed": seed, "reading": name_of(p.decision), "attacked": r["attacked"]}
+        at |= {"seed": seed, "reading": name_of(p.decision, step), "attacked": r["attacked"]}
         at |= {"constant top1": r["constant"]["top1"], "constant robust": 100 * r["constant"]["robust"] / r["attacked"]}
         for repetition in r["rounds"]:
             for point in repetition["points"]:
@@ -64,14 +64,16 @@ def points(records: Sequence[Record]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def name_of(decision: Annealing) -> str:
-    """The name of a decision in `DECISIONS`, whatever its target, and its step unless the name tells one."""
-    default = Annealing(step=decision.step)
+def name_of(decision: Annealing, step: float) -> str:
+    """The name of a decision in `DECISIONS`, whatever its target; `step` is the run's own, which no name tells."""
+    default = Annealing(step=step)
     chosen = {name: value for name, value in decision if name != "target" and value != getattr(default, name)}
-    fitting = [name for name, changes in DECISIONS.items() if {k: v for k, v in changes.items() if k != "step"} == chosen]
-    stepped = [name for name in fitting if DECISIONS[name].get("step") == decision.step]
-    plain = [name for name in fitting if "step" not in DECISIONS[name]]
-    return next(iter([*stepped, *plain]), decision.describe())
+    return next((name for name, changes in DECISIONS.items() if changes == chosen), decision.describe())
+
+
+def own_step(records: Sequence[Record]) -> float:
+    """The step that most of the records have: the run's."""
+    return float(pd.Series([record.params["decision"]["step"] for record in records], dtype=float).mode()[0])
 
 
 def metrics(frame: pd.DataFrame) -> list[str]:
@@ -191,10 +193,11 @@ def walks(records: Sequence[Record]) -> pd.DataFrame:
     from 1, which is 0 where the function is saturated to the last bit.
     """
     groups: dict[tuple[str, str, str], list[Record]] = {}
+    step = own_step(records) if records else 0.0
     for record in records:
         p = Trial(record.task, record.params).parameters
         if p.decision.mode == "annealing":
-            groups.setdefault((p.baseline.dataset, p.baseline.arch, name_of(p.decision)), []).append(record)
+            groups.setdefault((p.baseline.dataset, p.baseline.arch, name_of(p.decision, step)), []).append(record)
     rows = []
     for (dataset, arch, name), found in groups.items():
         kind = _squash(Trial("decay", found[0].params).parameters.decision)

@@ -15,9 +15,10 @@ from prunebook.methods import annealing
 from prunebook.plan import PruningPlan
 from prunebook.robustness import Range
 from prunebook.trials.engine import Context
-from prunebook.trials.tasks import Baseline, Seed, example, load_data, load_network, normalisation
+from prunebook.trials.tasks import Baseline, Seed, example, kept, load_data, load_network, normalisation
 from prunebook.trials.trial import Parameters, Trial, task
 
+HALF = 0.5 + 1e-9  # share of the units, rounding allowed for
 ATTACKED = 0  # seed of the draw of test images that are attacked: the same ones for all networks and decisions
 AT_ONCE = 2**22  # changes of outputs of one layer, images times pairs times units, that are computed together
 _DIGITS = 6
@@ -132,7 +133,8 @@ def decay(p: Decay, context: Context) -> dict[str, Any]:
     """For every round, at every so many epochs: the share of units that is gone, accuracy, F1, and robust instances.
 
     All on the test split: nothing is chosen by them. Attacks are made on the pruned network itself. Beside it how the walks
-    went, epoch by epoch, and the bounds of the change of the outputs that the plan ends with.
+    went, epoch by epoch, the bounds of the change of the outputs that the plan ends with, and "half": for every layer a
+    digit for each unit, 1 for those that are left at the last measurement with no more than a half gone.
     """
     dataset = load_data(p.baseline, context)
     model = load_network(p.baseline, dataset, context)
@@ -144,17 +146,17 @@ def decay(p: Decay, context: Context) -> dict[str, Any]:
         with context.timed("plan"):
             whole = p.decision.plan(model, bounds, inputs, seed)
         last = annealing.epochs(whole)
-        points = []
+        points, half = [], dict[str, str]()
         for epoch in sorted({*range(0, last, p.every), last}):
             part = annealing.replay(whole, epoch)
+            half = kept(part) if part.parameters["removed"] <= HALF else half
             state = repr((part.keep, part.delegates))  # the network before pruning is that of every round
             if state not in seen:
                 with context.timed("evaluate"):
                     seen[state] = tester.measure(part.apply(model, inputs) if part.removed() else model)
             points.append({"epoch": epoch, "removed": round(part.parameters["removed"], _DIGITS), **seen[state]})
-        rounds.append(
-            {"seed": seed, "points": points, "walks": _walks(whole), "impact": _rounded(whole.parameters["impact"])}
-        )
+        impact = _rounded(whole.parameters["impact"])
+        rounds.append({"seed": seed, "points": points, "walks": _walks(whole), "impact": impact, "half": half})
         context.progress(seed + 1, p.rounds, "rounds")
     lower, upper = _hull(bounds)
     return {
