@@ -6,7 +6,7 @@ round.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -62,6 +62,11 @@ class Frames(NamedTuple):
 def on(rows: pd.DataFrame) -> frozenset[Network]:
     """The networks before pruning; the paper prints no MACs."""
     return frozenset(Network(*values, math.nan) for values in zip(rows.dataset, rows.arch, rows.width, strict=True))
+
+
+def _networks(baselines: Iterable[Mapping[str, Any]]) -> frozenset[Network]:
+    """The same by the parameters of their training."""
+    return frozenset(Network(b["dataset"], b["arch"], b["options"].get("width", 1), math.nan) for b in baselines)
 
 
 def _trained(rows: pd.DataFrame) -> int:
@@ -174,9 +179,10 @@ def same_trend(f: Frames) -> list[Case]:
         for reading in _is_followed(rows) if dataset in IMAGES else []:
             own = rows[rows.reading == reading]
             for metric in _attacks(own):
-                curves: Any = own.groupby(["seed", "draw"])
-                rhos = [{"seed": seed, "draw": draw, "rho": curve.top1.corr(curve[metric], method="spearman")}
-                        for (seed, draw), curve in curves]  # fmt: skip
+                rhos = []
+                for (seed, draw), curve in own.groupby(["seed", "draw"]):
+                    rho = made.rank_correlation(curve.top1.tolist(), curve[metric].tolist())
+                    rhos.append({"seed": seed, "draw": draw, "rho": rho})
                 values = repetitions(pd.DataFrame(rhos), "rho")
                 case = f"{name}, {reading}, {titled(metric).removesuffix(', %').removeprefix('robust, ')}"
                 numbers = f"{spread(values)} ({len(values)})"
@@ -316,15 +322,12 @@ def foretells(*predictors: str, harm: str = "moved") -> Callable[[Frames], list[
         found, table = [], f.predictors
         rows = table[table.predictor.isin(predictors) & (table.harm == harm)] if len(table) else table
         for _, row in rows.iterrows():
-            width = {r.params["baseline"]["options"].get("width", 1) for r in f.impacts
-                     if r.params["baseline"]["dataset"] == row.dataset}  # fmt: skip
-            networks = frozenset(Network(row.dataset, row.arch, each, math.nan) for each in width)
+            probed = [r.params["baseline"] for r in f.impacts if r.params["baseline"]["dataset"] == row.dataset]
             constant = row["constant, %"] == 100
-            numbers = "constant" if constant else f"{signed(row.rho)}"
+            numbers, verdict = ("constant", "does not hold here") if constant else (signed(row.rho), _correlates(row.rho))
             unit = f"rank correlation with the change of the {'outputs' if harm == 'moved' else 'loss'}, over pairs"
-            verdict = "does not hold here" if constant else _correlates(row.rho)
-            several = SEVERAL if len(row.rho) > 1 else ONE
-            found.append(Case(f"{network(row.dataset)}, {row.predictor}", numbers, verdict, unit, networks, several))
+            several = SEVERAL if len(probed) > 1 else ONE
+            found.append(Case(f"{row.network}, {row.predictor}", numbers, verdict, unit, _networks(probed), several))
         return found
 
     return cases
@@ -342,13 +345,11 @@ def sound(look: str) -> Callable[[Frames], list[Case]]:
         groups: Any = table.groupby("network", sort=False) if len(table) else []
         for name, rows in groups:
             wrong = float(rows[f"below the truth, {look}, %"].mean())
-            on_these = frozenset(
-                Network(b["dataset"], b["arch"], b["options"].get("width", 1), math.nan)
-                for b in (r.params["baseline"] for r in f.impacts) if network(b["dataset"], b["arch"]) == name
-            )  # fmt: skip
+            probed = [base for base in (r.params["baseline"] for r in f.impacts)
+                      if network(base["dataset"], base["arch"]) == name]  # fmt: skip
             verdict = "does not hold here" if wrong > 0 else "holds here"
             unit = "% of the pairs whose NORM is below the range on inputs"
-            found.append(Case(f"{name}", f"{wrong:.1f}", verdict, unit, on_these, SEVERAL))
+            found.append(Case(name, f"{wrong:.1f}", verdict, unit, _networks(probed), SEVERAL))
         return found
 
     return cases

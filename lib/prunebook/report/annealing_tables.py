@@ -6,7 +6,7 @@ mean over its rounds; of a single network they are its rounds. Without records, 
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean, median
 from typing import Any
 
@@ -16,6 +16,7 @@ import torch
 
 from prunebook.methods.annealing import squash
 from prunebook.report import tables
+from prunebook.report.kcore_comparisons import by_chance, jaccard
 from prunebook.report.kcore_tables import machine
 from prunebook.report.statistics import holm, p_value, separates
 from prunebook.report.tables import Values, paired, repetitions
@@ -47,7 +48,8 @@ def network(dataset: str, arch: str = "") -> str:
 def points(records: Sequence[Record]) -> pd.DataFrame:
     """One row for each measured network of "decay" records: its reading or choice, share gone, accuracy and robustness.
 
-    "constant top1" and "constant robust" are what one answer to all inputs scores, the one that is most often right.
+    "constant top1" and "constant robust" are what one answer to all inputs scores, the one that is most often right; "half"
+    is what every layer keeps, as the record of the round has it.
     """
     rows, step = [], own_step(records) if records else 0.0
     for record in records:
@@ -60,7 +62,8 @@ def points(records: Sequence[Record]) -> pd.DataFrame:
             for point in repetition["points"]:
                 robust = {name: 100 * count / r["attacked"] for name, count in point["robust"].items()}
                 measured = {"removed": 100 * point["removed"], "top1": point["top1"], "f1": 100 * point["f1"]}
-                rows.append({**at, "draw": repetition["seed"], "epoch": point["epoch"], **measured, **robust})
+                of_round = {"draw": repetition["seed"], "epoch": point["epoch"], "half": repetition["half"]}
+                rows.append({**at, **of_round, **measured, **robust})
     return pd.DataFrame(rows)
 
 
@@ -222,9 +225,10 @@ def _squash(decision: Annealing) -> str:
 def choices(frame: pd.DataFrame) -> pd.DataFrame:
     """Each choice minus the reading that it changes, paired by network and round: one row for each network and choice.
 
-    "mean to 50 %" and "mean to 75 %": top-1 in points, the mean over shares in tens (and 75 %). "robust to 50 %": the same
-    of robust instances by FGSM at the larger epsilon. "separates?" is the t-test of "mean to 75 %" after Holm's correction
-    over the choices of one network; a dash for fewer than three repetitions.
+    "Jaccard" is of the units left at a half: those that both keep, over those that at least one keeps; "by chance" what two
+    independent choices would have. "mean to 50 %" and "mean to 75 %": top-1 in points, the mean over shares in tens (and
+    75 %). "robust to 50 %": the same of robust instances by FGSM at the larger epsilon. "separates?" is the t-test of "mean
+    to 75 %" after Holm's correction over the choices of one network; a dash for fewer than three repetitions.
     """
     rows = []
     for (dataset, arch, name), found in _groups(frame):
@@ -234,6 +238,7 @@ def choices(frame: pd.DataFrame) -> pd.DataFrame:
             continue
         attacks = [metric for metric in metrics(frame) if metric.startswith("fgsm") and found[metric].notna().any()]
         row: dict[str, Any] = {"network": network(dataset, arch), "choice": name, "n": found.seed.nunique()}
+        row |= {"Jaccard": _overlap(found, own, jaccard), "by chance": _overlap(found, own, by_chance)}
         row["mean to 50 %"] = paired(level(found, "top1", HALF), level(own, "top1", HALF), "level")
         row["mean to 75 %"] = paired(level(found, "top1", 75.0), level(own, "top1", 75.0), "level")
         if attacks:
@@ -247,6 +252,14 @@ def choices(frame: pd.DataFrame) -> pd.DataFrame:
         for i in some.index:
             table.loc[i, "separates?"] = separates(p.get(str(i)))
     return table
+
+
+def _overlap(first: pd.DataFrame, second: pd.DataFrame, measure: Callable[[dict, dict], float]) -> Values:
+    """A measure of the units that two decisions leave at a half, of each network and round that both have."""
+    kept = [rows.drop_duplicates(["seed", "draw"]).set_index(["seed", "draw"]).half for rows in (first, second)]
+    shared = [at for at in kept[0].index if at in kept[1].index]
+    found = [{"seed": at[0], "draw": at[1], "overlap": measure(kept[0][at], kept[1][at])} for at in shared]
+    return repetitions(pd.DataFrame(found, columns=["seed", "draw", "overlap"]), "overlap")
 
 
 def level(frame: pd.DataFrame, metric: str, most: float) -> pd.DataFrame:
@@ -317,7 +330,9 @@ def predictors(records: Sequence[Record]) -> pd.DataFrame:
     for (dataset, arch), found in _by_network(records).items():
         for column, words in {**SALIENCIES, **MEASURES}.items():
             for harm in ("moved", "loss"):
-                rhos = [[_rho(layer[column], layer[harm]) for layer in record.result["layers"]] for record in found]
+                rhos = [
+                    [rank_correlation(layer[column], layer[harm]) for layer in record.result["layers"]] for record in found
+                ]
                 known = [[rho for rho in some if not math.isnan(rho)] for some in rhos]
                 missing = 1 - sum(map(len, known)) / sum(map(len, rhos))
                 rows.append({
@@ -327,9 +342,11 @@ def predictors(records: Sequence[Record]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _rho(first: Sequence[float], second: Sequence[float]) -> float:
+def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
     """Spearman's; NaN where one side is constant."""
-    return float(pd.Series(first).corr(pd.Series(second), method="spearman")) if len(set(first)) > 1 else math.nan
+    if len(set(first)) < 2 or len(set(second)) < 2:
+        return math.nan
+    return float(pd.Series(first).corr(pd.Series(second), method="spearman"))
 
 
 def side_by_side(frame: pd.DataFrame) -> pd.DataFrame:
