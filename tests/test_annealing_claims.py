@@ -157,3 +157,49 @@ def test_every_verdict_is_explained() -> None:
         parts = text.replace("mixed: ", "").split("; ")
         assert all(any(word in part for word in annealing_claims.CLAIM_VERDICTS) for part in parts), text
     assert "Intervals are over trained networks: 3 of mlp_mnist on MNIST." in frame.attrs["repetitions"]
+
+
+# What the chapter expected
+
+
+def expected(words: str, *decays: list[Record], **records: list[Record]) -> str:
+    frame = annealing_claims.expectations(decays=[one for some in decays for one in some], **records)
+    (found,) = [row for _, row in frame.iterrows() if words in row.claim]
+    return str(found.verdict)
+
+
+def test_no_better_than_chance_is_surely_less_than_a_point_ahead() -> None:
+    claim = "no better than chance"
+    assert expected(claim, around("paper", 70.0), around("random pairs", 72.0)) == "holds here"
+    assert expected(claim, around("paper", 80.0), around("random pairs", 72.0)) == "does not hold here"
+    noisy = repeated("random pairs", [level(60.0), level(80.0), level(71.0)])
+    assert expected(claim, around("paper", 70.0), noisy) == "undecided"
+
+
+def test_a_norm_saturates_by_the_function_of_its_reading() -> None:
+    wide, narrow = ({"impact": [[-half, half]] * 10} for half in (50.0, 0.01))
+    assert expected("saturates", around("paper", 70.0, **wide)) == "holds here"
+    assert expected("saturates", around("paper", 70.0, **narrow)) == "does not hold here"
+
+
+def test_the_largest_gain_may_stand_where_little_is_left() -> None:
+    falling = [98.0, 97.0, 96.0, 70.0, 40.0, 20.0, 10.0, 10.0]
+    own = repeated("paper", [falling] * 3)
+    low = repeated("one-shot", [[98.0, 96.0, 90.0, 40.0, 10.0]] * 3)
+    assert expected("of little use", own, low) == "holds here"
+    early = repeated("one-shot", [[98.0, 40.0, 90.0, 69.0, 40.0]] * 3)
+    assert expected("of little use", own, early) == "does not hold here"
+
+
+def test_the_other_questions_are_differences() -> None:
+    assert expected("Absolute weights", around("absolute", 80.0), around("paper", 60.0)) == "holds here"
+    assert expected("better than the text", around("official", 50.0), around("paper", 60.0)) == "the opposite holds here"
+    assert expected("By its saliency", around("one-shot, official", 80.0), around("paper", 60.0)) == "holds here"
+    own, greedy = around("absolute", 70.0), around("absolute, greedy", 60.0)
+    tight = around("absolute, greedy by zonotopes", 65.0)
+    assert expected("Zonotopes find", own, choices=[*greedy, *tight]) == "holds here"
+    accepted = around("absolute, everything accepted", 70.0)
+    assert expected("little more", own, choices=accepted) == "holds here"
+    assert expected("take seconds", paces=[pace(seconds=3.0)]) == "holds here"
+    assert expected("take seconds", paces=[pace(seconds=11.0)]) == "does not hold here"
+    assert expected("take seconds", paces=[pace("cifar10")]) == UNTESTED

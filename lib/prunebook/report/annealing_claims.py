@@ -52,6 +52,12 @@ def claims(**records: Sequence[Record]) -> pd.DataFrame:
     return table_of(CLAIMS, frames, conditions, over_what(frames))
 
 
+def expectations(**records: Sequence[Record]) -> pd.DataFrame:
+    """What the chapter expected before the runs, in the same form: "holds here" is what it said would confirm."""
+    frames = Frames.of(by_part(Records, records))
+    return table_of(EXPECTED, frames, conditions, over_what(frames))
+
+
 def over_what(f: Frames) -> str:
     """What the intervals are over, and that the comparisons are many: sentences for a caption."""
     sentences = []
@@ -85,6 +91,29 @@ ALL, PICTURES = _about(*PAPER), _about("mnist", "cifar10")
 CREDIT, KDD, MNIST, CIFAR = (_about(name) for name in PAPER)
 NOWHERE = Said()
 READ = "in the paper's reading, the code's, and with absolute weights in Eq. 2"
+
+EXPECTED = [Claim(*claim) for claim in (
+    ("Question 1", "Eq. 2 as printed is no better than chance.", f"paper minus random pairs; holds if surely less than "
+     f"{by.SAME:g} point ahead", ALL, by.no_better("paper", "random pairs")),
+    ("Question 2", "Absolute weights are better than signed ones.", "absolute minus paper", ALL,
+     by.minus("absolute", "paper", 75.0)),
+    ("Question 3", "The squashed NORM saturates on trained networks.", f"1 - sigma of a whole pruning; holds if below "
+     f"{by.SATURATED:g}", ALL, by.saturates),
+    ("Question 4", "Annealing does little more than the order by saliency.", "everything accepted, minus the reading; "
+     f"holds if within {by.SAME:g} point", ALL, by.as_good_as("*, everything accepted")),
+    ("Question 5", "The code does better than the text.", "official minus paper", ALL, by.minus("official", "paper", 75.0)),
+    ("Question 5", "By its saliency: one-shot pruning by it keeps most of the lead.", "one-shot, official minus paper", ALL,
+     by.minus("one-shot, official", "paper")),
+    ("Question 6", "Zonotopes find better pairs.", "greedy by zonotopes minus greedy by intervals", ALL,
+     by.minus("absolute, greedy by zonotopes", "absolute, greedy")),
+    ("Question 7", "Robustness does not outlive accuracy: the curves fall together.", "rank correlation along the curve; "
+     f"holds if above {by.SAME_TREND:g}", PICTURES, by.same_trend),
+    ("Question 8", "Relative gains are largest where the pruned network is of little use.", "accuracy left at the share of "
+     f"the largest gain; holds if surely below {by.OF_USE:g} % of the original", ALL,
+     by.largest_gain_is_where_little_is_left),
+    ("Question 9", "80 % of the MNIST network take seconds.", "Table II's steps; holds if within ten seconds", MNIST,
+     by.quick),
+)]  # fmt: skip
 
 CLAIMS = [Claim(*claim) for claim in (
     ("Sections I, VI.B", "Half of the accuracy is left when half of the units are gone.", "accuracy in percent of that "

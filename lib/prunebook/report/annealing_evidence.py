@@ -27,6 +27,8 @@ AT_HALF, AT_MORE = 50.0, 70.0  # shares that sections I and VI.B name
 LOSSLESS = 1.0  # points
 SAME = 1.0  # points of accuracy, mean over shares, that two choices may differ by
 MINUTES = 480.0  # seconds: "within 8 minutes"
+SATURATED = 1e-3  # of 1: a squashed NORM so near to it tells no two prunings apart by as much as entropy does
+OF_USE = 90.0  # percent of the original accuracy: a network with less is of little use
 SAME_TREND = 0.9  # rank correlation along a curve
 ONE, SEVERAL = 1, 2  # trained networks behind a case, where `Case` has epochs
 
@@ -46,12 +48,13 @@ class Frames(NamedTuple):
 
     frame: pd.DataFrame  # of `points`, readings and choices
     predictors: pd.DataFrame
+    decays: Sequence[Record]
     paces: Sequence[Record]
     impacts: Sequence[Record]
 
     @classmethod
     def of(cls, r: Records) -> "Frames":
-        return cls(made.points([*r.decays, *r.choices]), made.predictors(r.impacts), r.paces, r.impacts)
+        return cls(made.points([*r.decays, *r.choices]), made.predictors(r.impacts), r.decays, r.paces, r.impacts)
 
     def networks(self) -> Iterable[tuple[str, str, pd.DataFrame]]:
         """Every dataset, its name, and its rows."""
@@ -77,9 +80,9 @@ def _case(name: str, values: Values, numbers: str, verdict: str, unit: str, rows
     return Case(name, numbers, verdict if values else "undecided", unit, on(rows), _trained(rows))
 
 
-def _attacks(rows: pd.DataFrame) -> list[str]:
-    """The metrics of robust instances as Definition III.2 counts them, by FGSM."""
-    return [metric for metric in made.metrics(rows) if metric.startswith("fgsm") and rows[metric].notna().any()]
+def _attacks(rows: pd.DataFrame, attack: str = "fgsm") -> list[str]:
+    """The metrics of robust instances as Definition III.2 counts them, by an attack."""
+    return [metric for metric in made.metrics(rows) if metric.startswith(attack) and rows[metric].notna().any()]
 
 
 def _is_followed(rows: pd.DataFrame) -> list[str]:
@@ -173,12 +176,12 @@ def grows(f: Frames) -> list[Case]:
 
 
 def same_trend(f: Frames) -> list[Case]:
-    """Spearman's rho of accuracy and robust instances along a curve."""
+    """Spearman's rho of accuracy and robust instances along a curve, by FGSM and where it was counted by PGD."""
     cases = []
     for dataset, name, rows in f.networks():
         for reading in _is_followed(rows) if dataset in IMAGES else []:
             own = rows[rows.reading == reading]
-            for metric in _attacks(own):
+            for metric in [*_attacks(own), *_attacks(own, "pgd")]:
                 rhos = []
                 for (seed, draw), curve in own.groupby(["seed", "draw"]):
                     rho = made.rank_correlation(curve.top1.tolist(), curve[metric].tolist())
@@ -310,6 +313,68 @@ def as_good_as(*others: str, most: float = 75.0) -> Callable[[Frames], list[Case
         return found
 
     return cases
+
+
+# What the chapter expected
+
+
+def no_better(first: str, second: str, most: float = 75.0) -> Callable[[Frames], list[Case]]:
+    """Whether a decision is surely less than `SAME` points ahead of another."""
+
+    def cases(f: Frames) -> list[Case]:
+        found = []
+        for _, name, rows in f.networks():
+            one, other = rows[rows.reading == first], rows[rows.reading == second]
+            gap = _gap(one, other, "top1", most) if len(one) and len(other) else Values()
+            if gap:
+                unit = f"top-1, points, mean to {most:g} % gone"
+                found.append(_case(f"{name}, {first} minus {second}", gap, signed(gap), _below(gap, SAME), unit, one))
+        return found
+
+    return cases
+
+
+def minus(first: str, second: str, most: float = HALF) -> Callable[[Frames], list[Case]]:
+    """One decision minus another, in accuracy."""
+    return lambda f: [case for _, name, rows in f.networks() for case in _minus(name, rows, first, second, most=most)]
+
+
+def saturates(f: Frames) -> list[Case]:
+    """How far the squashed NORM of a whole pruning is from 1, in the paper's reading."""
+    found, walks = [], made.walks(f.decays)
+    for _, name, rows in f.networks():
+        own = rows[rows.reading == "paper"]
+        words = [network(*place) for place in own[["dataset", "arch"]].drop_duplicates().itertuples(index=False)]
+        here = walks[walks.network.isin(words) & (walks.reading == "paper")] if words else walks
+        for rest in here["1 - sigma"].dropna() if words else []:
+            verdict = "holds here" if rest < SATURATED else "does not hold here"
+            found.append(Case(name, f"{rest:.1g}", verdict, "1 - sigma(NORM) of all removals", on(own), _trained(own)))
+    return found
+
+
+def largest_gain_is_where_little_is_left(f: Frames) -> list[Case]:
+    """The accuracy left, in percent of the original, at the share where the gain over one-shot pruning is largest."""
+    found = []
+    for _, name, rows in f.networks():
+        gains = made.improvements(rows, "top1")
+        for reading in _is_followed(rows):
+            own = gains[gains.reading == reading]
+            if len(own):
+                means = own.groupby("share").gain.mean()
+                share = float(means.idxmax())
+                left = repetitions(made.kept(rows[rows.reading == reading], "top1", share), "kept")
+                numbers = f"{means.max():+.0f} % at {share:g} % gone, {spread(left)} % of the accuracy left ({len(left)})"
+                unit = "largest mean gain over one-shot pruning"
+                found.append(_case(f"{name}, {reading}", left, numbers, _below(left, OF_USE), unit, rows))
+    return found
+
+
+def quick(f: Frames) -> list[Case]:
+    """Seconds for the MNIST network, at one or two units a layer and epoch."""
+    cases = fast(f._replace(paces=[r for r in f.paces if r.params["baseline"]["dataset"] == "mnist"]))
+    seconds = [r.times["plan"] for r in f.paces if r.params["baseline"]["dataset"] == "mnist"]
+    words = {True: "holds here", False: "does not hold here"}
+    return [case._replace(verdict=words[each <= made.SAME_TIME]) for case, each in zip(cases, seconds, strict=True)]
 
 
 # What single numbers know
