@@ -39,6 +39,13 @@ def predict(logits: Tensor) -> Tensor:
     return (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(1)
 
 
+def loss(logits: Tensor, labels: Tensor, reduction: str = "mean") -> Tensor:
+    """Cross-entropy of logits (n, classes) and labels (n,), in nats; a single output is the logit of class 1."""
+    if logits.shape[1] == 1:
+        return F.binary_cross_entropy_with_logits(logits[:, 0], labels.to(logits), reduction=reduction)
+    return F.cross_entropy(logits, labels, reduction=reduction)
+
+
 def fgsm(model: nn.Module, inputs: Tensor, labels: Tensor, epsilon: float | Tensor, within: Range | None = None) -> Tensor:
     """Inputs moved by `epsilon` along the sign of the loss's gradient: the fast gradient sign method.
 
@@ -135,16 +142,36 @@ def robust(
     return torch.cat(found) if found else torch.zeros(0, dtype=torch.bool)
 
 
+def robust_to(
+    model: nn.Module,
+    inputs: Tensor,
+    labels: Tensor,
+    epsilons: Sequence[float | Tensor],
+    within: Range | None = None,
+    batch_size: int = 256,
+) -> Tensor:
+    """`robust` by FGSM, for each of several epsilons: bool (epsilons, n).
+
+    They share the gradient, and inputs that are wrong as they are need none.
+    """
+    require(len(inputs) == len(labels), "len(labels)", len(labels), f"that of inputs, {len(inputs)}")
+    distances = [_checked(epsilon, within) for epsilon in epsilons]
+    found = torch.zeros(len(distances), len(inputs), dtype=torch.bool)
+    with in_mode(model, training=False), torch.no_grad():
+        right = [predict(model(x)) == y for x, y in zip(inputs.split(batch_size), labels.split(batch_size), strict=True)]
+        for chosen in (torch.cat(right).nonzero()[:, 0] if right else labels.new_zeros(0)).split(batch_size):
+            x, y = inputs[chosen], labels[chosen]
+            up = _gradient(model, x, y).sign()
+            for i, epsilon in enumerate(distances):
+                found[i, chosen.cpu()] = (predict(model(_inside(x + epsilon.to(x) * up, within))) == y).cpu()
+    return found
+
+
 def _gradient(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
     """Of each input's own loss with respect to it."""
     leaf = inputs.detach().clone().requires_grad_(True)
     with in_mode(model, training=False), torch.enable_grad():
-        logits = model(leaf)
-        if logits.shape[1] == 1:
-            loss = F.binary_cross_entropy_with_logits(logits[:, 0], labels.to(logits), reduction="sum")
-        else:
-            loss = F.cross_entropy(logits, labels, reduction="sum")
-        (gradient,) = torch.autograd.grad(loss, leaf)
+        (gradient,) = torch.autograd.grad(loss(model(leaf), labels, "sum"), leaf)
     return gradient
 
 

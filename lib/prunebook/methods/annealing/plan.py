@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from prunebook.errors import choose, require
 from prunebook.methods.annealing import official
-from prunebook.methods.annealing.measures import SCALES, SQUASHES, VARIANTS
+from prunebook.methods.annealing.measures import SCALES, SQUASHES, VARIANTS, Interval
 from prunebook.methods.annealing.network import Bounds, read
 from prunebook.methods.annealing.official import Official
 from prunebook.methods.annealing.paper import Paper
@@ -126,7 +126,7 @@ def plan(
     network = read(model, input_bounds, example_inputs)
     if layers == "dense":
         network = network.dense_part()
-    given = (float(torch.as_tensor(input_bounds[0]).min()), float(torch.as_tensor(input_bounds[1]).max()))
+    given = _hull(input_bounds)
     if variant == "official":
         official.check(network, input_bounds)
     options: dict[str, Any] = {"target": target, "step": step, "variant": variant, "alpha": alpha, "beta": beta, "phi": phi}
@@ -141,6 +141,30 @@ def plan(
     return _plan(
         {network.layers[i].name: network.layers[i].width for i in run.scope}, run.took_over(), parameters, run.deleted
     )
+
+
+def impacts(
+    model: nn.Module,
+    input_bounds: Bounds,
+    layer: str,
+    pairs: Tensor,
+    variant: str = "paper",
+    bounds: str = "interval",
+    example_inputs: Tensor | None = None,
+) -> Interval:
+    """Bounds of the change of the outputs (m, outputs) where of a hidden linear layer's pairs (m, 2) one alone is removed.
+
+    A pair is nominee, delegate; all else is as in `plan`. Raises BadValue for a layer that is no hidden linear one.
+    """
+    choose("variant", variant, VARIANTS)
+    choose("bounds", bounds, BOUNDS)
+    network = read(model, input_bounds, example_inputs).dense_part()
+    if variant == "official":
+        official.check(network, input_bounds)
+    names = {network.layers[index].name: index for index in network.dense()}
+    options = {"seed": 0, "layers": "dense", "variant": variant, "bounds": bounds}
+    run = (Paper if variant == "paper" else Official)(network, _hull(input_bounds), options)
+    return run.impacts(names[choose("layer", layer, names)], pairs)
 
 
 def replay(whole: PruningPlan, epochs: int) -> PruningPlan:
@@ -178,6 +202,10 @@ def _plan(
     return PruningPlan(
         keep, dict(widths), "annealing", parameters, {name: units for name, units in moved.items() if units}
     )  # fmt: skip
+
+
+def _hull(bounds: Bounds) -> tuple[float, float]:
+    return float(torch.as_tensor(bounds[0]).min()), float(torch.as_tensor(bounds[1]).max())
 
 
 def _others(units: Iterable[int], wide: int) -> list[int]:
