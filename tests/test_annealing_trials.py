@@ -194,3 +194,27 @@ def test_a_network_with_one_logit_is_trained_and_evaluated_by_the_logistic_loss(
     assert after.loss < 0.3 < before.loss
     assert after.top1 > 90
     assert 0.85 < after.f1 <= 1
+
+
+def test_rows_outside_of_the_training_range_are_not_pulled_back_into_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ranges = []
+    attack = robustness.robust_to
+
+    def watched(model: nn.Module, inputs: torch.Tensor, labels: torch.Tensor, epsilons: Any, within: Any) -> torch.Tensor:
+        ranges.append((inputs, *within))
+        return attack(model, inputs, labels, epsilons, within)
+
+    monkeypatch.setattr(robustness, "robust_to", watched)
+    record = run(store, "decay", TABLE, decision={"step": 0.5})
+    shown = record.result["input_bounds"]
+    for inputs, lower, upper in ranges:
+        assert bool(((inputs >= lower) & (inputs <= upper)).all())
+    rows = data.load("breast_cancer")
+    tested = data.normalise(rows.test.images, rows.mean, rows.std)
+    train = data.normalise(rows.train.images, rows.mean, rows.std)
+    assert bool((tested > train.amax(0)).any())  # so there are such rows
+    assert shown == pytest.approx(
+        [float(train.min()), float(train.max())], abs=1e-5
+    )  # and the plan's bounds know none of them

@@ -259,7 +259,7 @@ class _Tester:
     """
 
     def __init__(self, p: Decay, model: nn.Module, dataset: data.Dataset, bounds: tuple[Tensor, Tensor]) -> None:
-        self.p, self.bounds = p, bounds
+        self.p = p
         mean, std = normalisation(p.baseline, dataset)
         images, self.labels = data.draw_labelled(
             dataset.test, min(p.tested or len(dataset.test), len(dataset.test)), ATTACKED
@@ -267,6 +267,8 @@ class _Tester:
         images = data.normalise(images, mean, std)
         self.chosen = torch.arange(min(p.images, len(images)))
         self.attacked = images[self.chosen]
+        # Rows of a table may lie outside of what training showed; cut off there, they would move by more than epsilon.
+        self.within = torch.minimum(bounds[0], self.attacked.amin(0)), torch.maximum(bounds[1], self.attacked.amax(0))
         self.front = _front(model) if p.decision.layers == "dense" else None
         with models.in_mode(model, training=False), torch.no_grad():
             self.seen = images if self.front is None else torch.cat([self.front(x) for x in images.split(128)])
@@ -290,10 +292,10 @@ class _Tester:
         for attack in self.p.attacks:
             distances = [epsilon * self.unit for epsilon in self.p.epsilons]
             if attack == "fgsm":
-                counts = robustness.robust_to(network, self.attacked, labels, distances, self.bounds).sum(1).tolist()
+                counts = robustness.robust_to(network, self.attacked, labels, distances, self.within).sum(1).tolist()
             else:
                 counts = [
-                    int(robustness.robust(network, self.attacked, labels, distance, self.bounds, attack).sum())
+                    int(robustness.robust(network, self.attacked, labels, distance, self.within, attack).sum())
                     for distance in distances
                 ]
             robust |= {f"{attack} {e:g}": count for e, count in zip(self.p.epsilons, counts, strict=True)}
