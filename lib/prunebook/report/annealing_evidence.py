@@ -361,7 +361,7 @@ def largest_gain_is_where_little_is_left(f: Frames) -> list[Case]:
             own = gains[gains.reading == reading]
             if len(own):
                 means = own.groupby("share").gain.mean()
-                share = float(means.idxmax())
+                share = float(means.index[int(means.argmax())])
                 left = repetitions(made.kept(rows[rows.reading == reading], "top1", share), "kept")
                 numbers = f"{means.max():+.0f} % at {share:g} % gone, {spread(left)} % of the accuracy left ({len(left)})"
                 unit = "largest mean gain over one-shot pruning"

@@ -6,7 +6,7 @@ mean over its rounds; of a single network they are its rounds. Without records, 
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean, median
 from typing import Any
 
@@ -254,7 +254,8 @@ def choices(frame: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame(rows)
     if table.empty:
         return table
-    for _, some in table.groupby("network", sort=False):
+    networks: Any = table.groupby("network", sort=False)
+    for _, some in networks:
         p = holm({str(i): p_value(values) for i, values in some["mean to 75 %"].items()})
         for i in some.index:
             table.loc[i, "separates?"] = separates(p.get(str(i)))
@@ -263,9 +264,11 @@ def choices(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _overlap(first: pd.DataFrame, second: pd.DataFrame, measure: Callable[[dict, dict], float]) -> Values:
     """A measure of the units that two decisions leave at a half, of each network and round that both have."""
-    kept = [rows.drop_duplicates(["seed", "draw"]).set_index(["seed", "draw"]).half for rows in (first, second)]
-    shared = [at for at in kept[0].index if at in kept[1].index]
-    found = [{"seed": at[0], "draw": at[1], "overlap": measure(kept[0][at], kept[1][at])} for at in shared]
+    one, other = (
+        {(seed, draw): half for seed, draw, half in zip(rows.seed, rows.draw, rows.half, strict=True)}
+        for rows in (first, second)
+    )
+    found = [{"seed": at[0], "draw": at[1], "overlap": measure(one[at], other[at])} for at in one if at in other]
     return repetitions(pd.DataFrame(found, columns=["seed", "draw", "overlap"]), "overlap")
 
 
@@ -280,17 +283,17 @@ def level(frame: pd.DataFrame, metric: str, most: float) -> pd.DataFrame:
 
 def paces(records: Sequence[Record]) -> pd.DataFrame:
     """Table II: seconds to prune 80 %, beside the paper's; the step is as printed there."""
-    printed = tables.reported("annealing")
-    printed = printed[(printed.table == "II") & (printed.metric == "time")].set_index("dataset").value
+    reported = tables.reported("annealing")
+    theirs = reported[(reported.table == "II") & (reported.metric == "time")].set_index("dataset").value
     rows = []
     for record in records:
         p, r = Trial(record.task, record.params).parameters, record.result
         name = PAPER_NAMES.get(p.baseline.dataset, p.baseline.dataset)
-        theirs = float(printed.get(name, math.nan))
+        paper = float(theirs.get(name, math.nan))
         rows.append({
             "network": network(p.baseline.dataset, p.baseline.arch), "variant": p.decision.variant,
             "step, %": 100 * p.decision.step, "units": r["units"], "epochs": r["epochs"], "pairs looked at": r["walked"],
-            "seconds": record.times["plan"], "paper, s": theirs, "ratio": theirs / record.times["plan"],
+            "seconds": record.times["plan"], "paper, s": paper, "ratio": paper / record.times["plan"],
             "threads": r["threads"], "machine": machine(record),
         })  # fmt: skip
     return pd.DataFrame(rows)
@@ -378,7 +381,7 @@ def _groups(frame: pd.DataFrame) -> Any:
     return frame.groupby(["dataset", "arch", "reading"], sort=False) if len(frame) else []
 
 
-def printed(metric: str, dataset: str = "") -> list[Mapping[str, Any]]:
+def printed(metric: str, dataset: str = "") -> list[dict[Any, Any]]:
     """The paper's numbers of a metric in its text, of one dataset or (section I) of all, as rows."""
     rows = tables.reported("annealing")
     name = PAPER_NAMES.get(dataset, "")
