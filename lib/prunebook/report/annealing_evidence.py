@@ -20,7 +20,8 @@ from prunebook.report.tables import Values, paired, repetitions, spread
 from prunebook.studies.annealing import DECISIONS, ONE_SHOT
 from prunebook.trials import Record, Trial
 
-FOLLOWED = ("paper", "official", "absolute")  # the readings that claims on the method are tested with
+THEIRS = ("paper", "official")  # the readings that the paper's results are tested with
+FOLLOWED = (*THEIRS, "absolute")  # those that the parts of the method are tested with
 IMAGES = ("mnist", "cifar10", "fashion_mnist", "digits")  # datasets whose robustness the paper could speak of
 KEPT = 50.0  # percent of the original
 AT_HALF, AT_MORE = 50.0, 70.0  # shares that sections I and VI.B name
@@ -85,8 +86,8 @@ def _attacks(rows: pd.DataFrame, attack: str = "fgsm") -> list[str]:
     return [metric for metric in made.metrics(rows) if metric.startswith(attack) and rows[metric].notna().any()]
 
 
-def _is_followed(rows: pd.DataFrame) -> list[str]:
-    return [name for name in FOLLOWED if (rows.reading == name).any()]
+def _those(rows: pd.DataFrame, readings: Sequence[str] = FOLLOWED) -> list[str]:
+    return [name for name in readings if (rows.reading == name).any()]
 
 
 # What is kept
@@ -98,7 +99,7 @@ def keeps(share: float, robust: bool) -> Callable[[Frames], list[Case]]:
     def cases(f: Frames) -> list[Case]:
         found = []
         for dataset, name, rows in f.networks():
-            for reading in _is_followed(rows):
+            for reading in _those(rows, THEIRS):
                 own = rows[rows.reading == reading]
                 for metric in _attacks(own) if robust and dataset in IMAGES else [] if robust else ["top1"]:
                     words = f", {titled(metric).removesuffix(', %').removeprefix('robust, ')}" if robust else ""
@@ -127,7 +128,7 @@ def lossless(f: Frames) -> list[Case]:
     cases = []
     for dataset, name, rows in f.networks():
         if dataset == "creditcard":
-            for reading in _is_followed(rows):
+            for reading in _those(rows, THEIRS):
                 own = rows[rows.reading == reading]
                 for metric in ("top1", *_attacks(own)):
                     lost = _lost(own, metric, float(own.removed.max()))
@@ -142,7 +143,7 @@ def both_lossless(f: Frames) -> list[Case]:
     cases = []
     for dataset, name, rows in f.networks():
         if dataset == "creditcard":
-            for reading in [*_is_followed(rows), *(one for one in ONE_SHOT.values() if (rows.reading == one).any())]:
+            for reading in [*_those(rows, THEIRS), *(one for one in ONE_SHOT.values() if (rows.reading == one).any())]:
                 own = rows[rows.reading == reading]
                 lost = _lost(own, "top1", HALF)
                 numbers, verdict = f"{spread(lost)} ({len(lost)})", _below(lost, LOSSLESS)
@@ -164,7 +165,7 @@ def grows(f: Frames) -> list[Case]:
     """Whether robust instances increase at first: the mean over shares up to 30 %, minus their number before."""
     cases = []
     for dataset, name, rows in f.networks():
-        for reading in _is_followed(rows) if dataset in IMAGES else []:
+        for reading in _those(rows, THEIRS) if dataset in IMAGES else []:
             own = rows[rows.reading == reading]
             for metric in _attacks(own):
                 found = made.at(own, [10.0, 20.0, 30.0])
@@ -179,7 +180,7 @@ def same_trend(f: Frames) -> list[Case]:
     """Spearman's rho of accuracy and robust instances along a curve, by FGSM and where it was counted by PGD."""
     cases = []
     for dataset, name, rows in f.networks():
-        for reading in _is_followed(rows) if dataset in IMAGES else []:
+        for reading in _those(rows, THEIRS) if dataset in IMAGES else []:
             own = rows[rows.reading == reading]
             for metric in [*_attacks(own), *_attacks(own, "pgd")]:
                 rhos = []
@@ -202,7 +203,7 @@ def ahead_of_one_shot(robust: bool) -> Callable[[Frames], list[Case]]:
     def cases(f: Frames) -> list[Case]:
         found = []
         for dataset, name, rows in f.networks():
-            for reading in _is_followed(rows):
+            for reading in _those(rows):
                 for metric in _attacks(rows) if robust and dataset in IMAGES else [] if robust else ["top1"]:
                     found += _minus(name, rows, reading, ONE_SHOT[reading], metric)
         return found
@@ -246,7 +247,7 @@ def gains_as_much(dataset: str, metric: str, percent: float) -> Callable[[Frames
                 gains = made.improvements(rows, column)
                 largest = gains.groupby(["reading", "seed", "draw"], sort=False).gain.max().reset_index()
                 chance = repetitions(largest[largest.reading == "random pairs"], "gain")
-                for reading in _is_followed(rows):
+                for reading in _those(rows, THEIRS):
                     values = repetitions(largest[largest.reading == reading], "gain")
                     if values:
                         found.append(_largest(words, reading, column, values, chance, percent, rows))
@@ -274,7 +275,7 @@ def ahead_of(*others: str, most: float = 75.0) -> Callable[[Frames], list[Case]]
     def cases(f: Frames) -> list[Case]:
         found = []
         for _, name, rows in f.networks():
-            for reading in _is_followed(rows):
+            for reading in _those(rows):
                 for other in others:
                     found += _minus(name, rows, reading, other.replace("*", reading), most=most)
         return found
@@ -288,7 +289,7 @@ def improved_by(*others: str, most: float = 75.0) -> Callable[[Frames], list[Cas
     def cases(f: Frames) -> list[Case]:
         found = []
         for _, name, rows in f.networks():
-            for reading in _is_followed(rows):
+            for reading in _those(rows):
                 for other in others:
                     found += _minus(name, rows, other.replace("*", reading), reading, most=most)
         return found
@@ -302,7 +303,7 @@ def as_good_as(*others: str, most: float = 75.0) -> Callable[[Frames], list[Case
     def cases(f: Frames) -> list[Case]:
         found = []
         for _, name, rows in f.networks():
-            for reading in _is_followed(rows):
+            for reading in _those(rows):
                 for other in (each.replace("*", reading) for each in others):
                     one, two = rows[rows.reading == other], rows[rows.reading == reading]
                     if len(one) and len(two) and other in DECISIONS:
@@ -357,7 +358,7 @@ def largest_gain_is_where_little_is_left(f: Frames) -> list[Case]:
     found = []
     for _, name, rows in f.networks():
         gains = made.improvements(rows, "top1")
-        for reading in _is_followed(rows):
+        for reading in _those(rows):
             own = gains[gains.reading == reading]
             if len(own):
                 means = own.groupby("share").gain.mean()

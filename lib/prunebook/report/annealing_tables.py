@@ -7,6 +7,7 @@ mean over its rounds; of a single network they are its rounds. Without records, 
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from statistics import fmean, median
 from typing import Any
 
@@ -36,6 +37,8 @@ SALIENCIES = {
     "saliency absolute": "saliency, absolute weights",
     "saliency delegate": "saliency, delegate's norm",
 }
+ALPHA = 0.75  # section VI.A
+ENERGIES = {f"energy {look}": f"energy, {look}" for look in LOOKS}
 MEASURES = {f"{kind} {look}": f"{words}, {look}" for kind, words in (("norm", "NORM"), ("entropy", "ENT")) for look in LOOKS}
 
 
@@ -337,8 +340,8 @@ def predictors(records: Sequence[Record]) -> pd.DataFrame:
     there, and "constant, %" says of how many layers.
     """
     rows = []
-    for (dataset, arch), found in _by_network(records).items():
-        for column, words in {**SALIENCIES, **MEASURES}.items():
+    for (dataset, arch), found in _by_network(_with_energies(records)).items():
+        for column, words in {**SALIENCIES, **MEASURES, **ENERGIES}.items():
             for harm in ("moved", "loss"):
                 rhos = [
                     [rank_correlation(layer[column], layer[harm]) for layer in record.result["layers"]] for record in found
@@ -350,6 +353,24 @@ def predictors(records: Sequence[Record]) -> pd.DataFrame:
                     "rho": Values(fmean(some) for some in known if some), "constant, %": 100 * missing,
                 })  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def _with_energies(records: Sequence[Record]) -> list[Record]:
+    """The records with the energy of each single pair (Eq. 8, the paper's alpha) beside its NORM and ENT."""
+    return [
+        replace(record, result={**record.result, "layers": [{**one, **_energies(one)} for one in record.result["layers"]]})
+        for record in records
+    ]
+
+
+def _energies(layer: dict[str, Any]) -> dict[str, list[float]]:
+    found = {}
+    for name in ENERGIES:
+        look = name.removeprefix("energy ")
+        kind = "logistic" if look == "official" else "symmetric"
+        parts = [squash(torch.tensor(layer[f"{part} {look}"], dtype=torch.float64), kind) for part in ("norm", "entropy")]
+        found[name] = (ALPHA * parts[0] + (1 - ALPHA) * parts[1]).tolist()
+    return found
 
 
 def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
