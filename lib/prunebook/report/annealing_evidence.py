@@ -340,6 +340,20 @@ def minus(first: str, second: str, most: float = HALF) -> Callable[[Frames], lis
     return lambda f: [case for _, name, rows in f.networks() for case in _minus(name, rows, first, second, most=most)]
 
 
+def most_of_the_lead(f: Frames) -> list[Case]:
+    """The lead of the code's one-shot pruning over the text's method, less half of the lead that the whole code has."""
+    found = []
+    for _, name, rows in f.networks():
+        paper, whole, once = (rows[rows.reading == reading] for reading in ("paper", "official", "one-shot, official"))
+        if len(paper) and len(whole) and len(once):
+            levels = [level(each, "top1", HALF).groupby("seed").level.mean() for each in (paper, whole, once)]
+            gap = (levels[2] - levels[0]) - (levels[1] - levels[0]) / 2
+            values = Values(gap.dropna())
+            unit = "top-1, points, mean to 50 % gone: its lead over paper, less half of official's"
+            found.append(_case(name, values, signed(values) if values else "—", side(values), unit, whole))
+    return found
+
+
 def saturates(f: Frames) -> list[Case]:
     """How far the squashed NORM of a whole pruning is from 1, in the paper's reading."""
     found, walks = [], made.walks(f.decays)
