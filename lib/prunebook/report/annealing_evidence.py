@@ -346,7 +346,7 @@ def most_of_the_lead(f: Frames) -> list[Case]:
     for _, name, rows in f.networks():
         paper, whole, once = (rows[rows.reading == reading] for reading in ("paper", "official", "one-shot, official"))
         if len(paper) and len(whole) and len(once):
-            levels = [level(each, "top1", HALF).groupby("seed").level.mean() for each in (paper, whole, once)]
+            levels = [level(each, "top1", HALF).groupby("seed")["level"].mean() for each in (paper, whole, once)]
             gap = (levels[2] - levels[0]) - (levels[1] - levels[0]) / 2
             values = Values(gap.dropna())
             unit = "top-1, points, mean to 50 % gone: its lead over paper, less half of official's"
