@@ -74,6 +74,7 @@ CHOICES: dict[str, dict[str, Any]] = {  # other choices than a reading's: "paper
     "official, zonotope": {"variant": "official", "bounds": "zonotope"},
     "official, greedy": {"variant": "official", "mode": "greedy"},
     "paper, filters too": {"layers": "all"},
+    "absolute, filters too": {"scale": "absolute", "layers": "all"},
     "official, filters too": {"variant": "official", "layers": "all"},
 }
 DECISIONS = {**READINGS, **CHOICES}
