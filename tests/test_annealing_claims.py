@@ -116,6 +116,11 @@ def test_robustness_grows_or_falls(robust: float, words: str) -> None:
     assert f"{words} (MNIST, paper, FGSM 0.05)" in verdict("grows slightly", records)
 
 
+def test_robustness_that_grows_to_what_one_answer_has_is_no_more_than_that() -> None:
+    records = repeated("paper", [level(98.0)] * 3, robust=[[5.0, *[9.0] * 7]], constant=10.0)
+    assert "as one answer to all (MNIST, paper, FGSM 0.05)" in verdict("grows slightly", records)
+
+
 def test_what_goes_with_a_number_is_found_over_networks() -> None:
     up, mixed = [impacts(seed=s) for s in range(3)], [impacts(seed=0), impacts(seed=1, norm_interval=made.RANKS[::-1])]
     mixed.append(impacts(seed=2, norm_interval=[3, 1, 2, 5, 6, 4]))

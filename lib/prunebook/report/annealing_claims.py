@@ -22,8 +22,8 @@ CLAIM_VERDICTS = {
     "does not hold here": "the interval lies on the other side of the claim's limit, or its own rule is not met",
     "no difference found": "the interval of the difference includes 0; the wider it is, the larger a difference it may hide",
     "no correlation found": "the interval of the correlation includes 0; the same goes for it",
-    "as one answer to all": "the rule is met, but no more is surely left than one answer to all inputs scores, the one that "
-    "is most often right",
+    "as one answer to all": "the rule is met, but no more is left, or not surely, than one answer to all inputs scores, the "
+    "one that is most often right",
     "as random pairs": "the rule is met, but pairs drawn by lot come as far",
     "undecided": "the interval includes the rule's limit, or there are fewer than three repetitions",
     "mixed": "different verdicts for different cases, which are named or, if many, counted",
@@ -123,8 +123,8 @@ CLAIMS = [Claim(*claim) for claim in (
      "instances", PICTURES, by.keeps(by.AT_MORE, True)),
     ("Section VI.B", "Model 1 loses almost nothing, even at 80 %.", f"points lost at the end; holds if surely below "
      f"{by.LOSSLESS:g}", CREDIT, by.lossless),
-    ("Section VI.B", "Robustness grows slightly as units go.", "robust instances at 10 to 30 %, minus before", PICTURES,
-     by.grows),
+    ("Section VI.B", "Robustness grows slightly as units go.", "robust instances at 10 to 30 %, minus before; holds "
+     "if surely above 0, and if they are more than one answer to all has", PICTURES, by.grows),
     ("Section VI.B", "Robustness has the same trend as accuracy.", "rank correlation along the curve; holds if above "
      f"{by.SAME_TREND:g}", PICTURES, by.same_trend),
     ("Abstract, section VI.D", "Accuracy is better than by one-shot pruning.", "minus one-shot pruning by the same "

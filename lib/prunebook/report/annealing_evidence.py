@@ -162,7 +162,11 @@ def _below(values: Values, limit: float) -> str:
 
 
 def grows(f: Frames) -> list[Case]:
-    """Whether robust instances increase at first: the mean over shares up to 30 %, minus their number before."""
+    """Whether robust instances increase at first: the mean over shares up to 30 %, minus their number before.
+
+    One answer to all inputs is perfectly robust where it is right: more robust instances, but no more than that has, may
+    come of a network that tells less and less apart.
+    """
     cases = []
     for dataset, name, rows in f.networks():
         for reading in _those(rows, THEIRS) if dataset in IMAGES else []:
@@ -170,9 +174,12 @@ def grows(f: Frames) -> list[Case]:
             for metric in _attacks(own):
                 found = made.at(own, [10.0, 20.0, 30.0])
                 gain = repetitions(found.assign(gain=found[metric] - found[f"{metric} before"]), "gain")
+                verdict = side(gain)
+                if verdict == "holds here" and found[metric].mean() <= found["constant robust"].mean():
+                    verdict = "as one answer to all"
                 case = f"{name}, {reading}, {titled(metric).removesuffix(', %').removeprefix('robust, ')}"
                 unit = "points of robust instances, mean at 10, 20 and 30 % gone, minus before"
-                cases.append(_case(case, gain, signed(gain), side(gain), unit, own))
+                cases.append(_case(case, gain, signed(gain), verdict, unit, own))
     return cases
 
 
