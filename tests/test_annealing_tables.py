@@ -125,7 +125,8 @@ def test_predictors_are_ranked_within_a_layer_and_constant_ones_have_no_rank() -
     assert list(rhos["NORM, interval"]) == pytest.approx([1, 1])
     assert list(rhos["ENT, interval"]) == []
     assert frame.set_index("predictor")["constant, %"]["ENT, interval"].tolist() == [100, 100]
-    assert len(tables.side_by_side(frame)) == 9
+    assert list(rhos["energy, official"]) == pytest.approx([1, 1])  # NORM and ENT both rise with the change
+    assert len(tables.side_by_side(frame)) == 12
 
 
 def test_without_records_tables_are_empty_and_figures_refuse() -> None:

@@ -6,7 +6,8 @@ mean over its rounds; of a single network they are its rounds. Without records, 
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from statistics import fmean, median
 from typing import Any
 
@@ -36,6 +37,8 @@ SALIENCIES = {
     "saliency absolute": "saliency, absolute weights",
     "saliency delegate": "saliency, delegate's norm",
 }
+ALPHA = 0.75  # section VI.A
+ENERGIES = {f"energy {look}": f"energy, {look}" for look in LOOKS}
 MEASURES = {f"{kind} {look}": f"{words}, {look}" for kind, words in (("norm", "NORM"), ("entropy", "ENT")) for look in LOOKS}
 
 
@@ -254,7 +257,8 @@ def choices(frame: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame(rows)
     if table.empty:
         return table
-    for _, some in table.groupby("network", sort=False):
+    networks: Any = table.groupby("network", sort=False)
+    for _, some in networks:
         p = holm({str(i): p_value(values) for i, values in some["mean to 75 %"].items()})
         for i in some.index:
             table.loc[i, "separates?"] = separates(p.get(str(i)))
@@ -263,9 +267,11 @@ def choices(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _overlap(first: pd.DataFrame, second: pd.DataFrame, measure: Callable[[dict, dict], float]) -> Values:
     """A measure of the units that two decisions leave at a half, of each network and round that both have."""
-    kept = [rows.drop_duplicates(["seed", "draw"]).set_index(["seed", "draw"]).half for rows in (first, second)]
-    shared = [at for at in kept[0].index if at in kept[1].index]
-    found = [{"seed": at[0], "draw": at[1], "overlap": measure(kept[0][at], kept[1][at])} for at in shared]
+    one, other = (
+        {(seed, draw): half for seed, draw, half in zip(rows.seed, rows.draw, rows.half, strict=True)}
+        for rows in (first, second)
+    )
+    found = [{"seed": at[0], "draw": at[1], "overlap": measure(one[at], other[at])} for at in one if at in other]
     return repetitions(pd.DataFrame(found, columns=["seed", "draw", "overlap"]), "overlap")
 
 
@@ -280,17 +286,17 @@ def level(frame: pd.DataFrame, metric: str, most: float) -> pd.DataFrame:
 
 def paces(records: Sequence[Record]) -> pd.DataFrame:
     """Table II: seconds to prune 80 %, beside the paper's; the step is as printed there."""
-    printed = tables.reported("annealing")
-    printed = printed[(printed.table == "II") & (printed.metric == "time")].set_index("dataset").value
+    reported = tables.reported("annealing")
+    theirs = reported[(reported.table == "II") & (reported.metric == "time")].set_index("dataset").value
     rows = []
     for record in records:
         p, r = Trial(record.task, record.params).parameters, record.result
         name = PAPER_NAMES.get(p.baseline.dataset, p.baseline.dataset)
-        theirs = float(printed.get(name, math.nan))
+        paper = float(theirs.get(name, math.nan))
         rows.append({
             "network": network(p.baseline.dataset, p.baseline.arch), "variant": p.decision.variant,
             "step, %": 100 * p.decision.step, "units": r["units"], "epochs": r["epochs"], "pairs looked at": r["walked"],
-            "seconds": record.times["plan"], "paper, s": theirs, "ratio": theirs / record.times["plan"],
+            "seconds": record.times["plan"], "paper, s": paper, "ratio": paper / record.times["plan"],
             "threads": r["threads"], "machine": machine(record),
         })  # fmt: skip
     return pd.DataFrame(rows)
@@ -334,8 +340,8 @@ def predictors(records: Sequence[Record]) -> pd.DataFrame:
     there, and "constant, %" says of how many layers.
     """
     rows = []
-    for (dataset, arch), found in _by_network(records).items():
-        for column, words in {**SALIENCIES, **MEASURES}.items():
+    for (dataset, arch), found in _by_network(_with_energies(records)).items():
+        for column, words in {**SALIENCIES, **MEASURES, **ENERGIES}.items():
             for harm in ("moved", "loss"):
                 rhos = [
                     [rank_correlation(layer[column], layer[harm]) for layer in record.result["layers"]] for record in found
@@ -347,6 +353,24 @@ def predictors(records: Sequence[Record]) -> pd.DataFrame:
                     "rho": Values(fmean(some) for some in known if some), "constant, %": 100 * missing,
                 })  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def _with_energies(records: Sequence[Record]) -> list[Record]:
+    """The records with the energy of each single pair (Eq. 8, the paper's alpha) beside its NORM and ENT."""
+    return [
+        replace(record, result={**record.result, "layers": [{**one, **_energies(one)} for one in record.result["layers"]]})
+        for record in records
+    ]
+
+
+def _energies(layer: dict[str, Any]) -> dict[str, list[float]]:
+    found = {}
+    for name in ENERGIES:
+        look = name.removeprefix("energy ")
+        kind = "logistic" if look == "official" else "symmetric"
+        parts = [squash(torch.tensor(layer[f"{part} {look}"], dtype=torch.float64), kind) for part in ("norm", "entropy")]
+        found[name] = (ALPHA * parts[0] + (1 - ALPHA) * parts[1]).tolist()
+    return found
 
 
 def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
@@ -378,7 +402,7 @@ def _groups(frame: pd.DataFrame) -> Any:
     return frame.groupby(["dataset", "arch", "reading"], sort=False) if len(frame) else []
 
 
-def printed(metric: str, dataset: str = "") -> list[Mapping[str, Any]]:
+def printed(metric: str, dataset: str = "") -> list[dict[Any, Any]]:
     """The paper's numbers of a metric in its text, of one dataset or (section I) of all, as rows."""
     rows = tables.reported("annealing")
     name = PAPER_NAMES.get(dataset, "")

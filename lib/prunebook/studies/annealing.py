@@ -74,6 +74,7 @@ CHOICES: dict[str, dict[str, Any]] = {  # other choices than a reading's: "paper
     "official, zonotope": {"variant": "official", "bounds": "zonotope"},
     "official, greedy": {"variant": "official", "mode": "greedy"},
     "paper, filters too": {"layers": "all"},
+    "absolute, filters too": {"scale": "absolute", "layers": "all"},
     "official, filters too": {"variant": "official", "layers": "all"},
 }
 DECISIONS = {**READINGS, **CHOICES}
@@ -258,8 +259,9 @@ def differences(p: Parameters) -> list[str]:
     if tables:
         found.append(
             f"{' and '.join(tables)}: equal rows count once, columns are scaled by the training split, and the bounds of "
-            "the input are each column's range there; the paper tells nothing of it. Attacks, which the paper has on images "
-            "only, are in deviations of a column, and may make rows that no table could have."
+            "the input are each column's range there, for the code their hull; the paper tells nothing of it. Attacks, "
+            "which the paper has on images only, are in deviations of a column, and may make rows that no table could have; "
+            "they end at these bounds, where the few test rows that lie outside of them are moved as well."
         )
     if "creditcard" in p.dataset:
         found.append("creditcard: two samples with all frauds and some of the genuine rows, as far as the files say.")

@@ -255,7 +255,8 @@ def input_range(p: Bounded, dataset: data.Dataset, context: Context) -> tuple[Te
 class _Tester:
     """Measures networks that differ in their linear layers from `model`, or in all layers, on the test split.
 
-    What stands in front of the linear layers is computed once where the trial's decision does not reach it.
+    What stands in front of the linear layers is computed once where the trial's decision does not reach it. Attacks end at
+    the bounds of the input; a row of a table that lies outside of them is moved there as well.
     """
 
     def __init__(self, p: Decay, model: nn.Module, dataset: data.Dataset, bounds: tuple[Tensor, Tensor]) -> None:
