@@ -261,7 +261,7 @@ def differences(p: Parameters) -> list[str]:
             f"{' and '.join(tables)}: equal rows count once, columns are scaled by the training split, and the bounds of "
             "the input are each column's range there, for the code their hull; the paper tells nothing of it. Attacks, "
             "which the paper has on images only, are in deviations of a column, and may make rows that no table could have; "
-            "they end at these bounds, where the few test rows that lie outside of them are moved as well."
+            "they end at these bounds, widened to the attacked rows."
         )
     if "creditcard" in p.dataset:
         found.append("creditcard: two samples with all frauds and some of the genuine rows, as far as the files say.")

@@ -256,7 +256,7 @@ class _Tester:
     """Measures networks that differ in their linear layers from `model`, or in all layers, on the test split.
 
     What stands in front of the linear layers is computed once where the trial's decision does not reach it. Attacks end at
-    the bounds of the input; a row of a table that lies outside of them is moved there as well.
+    the bounds of the input, widened to the attacked rows.
     """
 
     def __init__(self, p: Decay, model: nn.Module, dataset: data.Dataset, bounds: tuple[Tensor, Tensor]) -> None:
