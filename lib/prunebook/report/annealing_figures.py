@@ -58,7 +58,7 @@ def _band(ax: Axes, rows: pd.DataFrame, metric: str, i: int, label: str) -> None
     values = np.array([np.interp(places, curve.removed, curve[metric]) for _, curve in curves])
     color = PALETTE[i % len(PALETTE)]
     ax.plot(places, np.median(values, axis=0), color=color, ls=DASHES[i % len(DASHES)], lw=1.6, label=label)
-    ax.fill_between(places, values.min(axis=0), values.max(axis=0), color=color, alpha=0.12, lw=0)
+    ax.fill_between(places, values.min(axis=0), values.max(axis=0), color=color, alpha=0.09, lw=0)
 
 
 def improvement(frame: pd.DataFrame, readings: Sequence[str] = ()) -> Figure:
