@@ -1,4 +1,4 @@
-"""The `prunebook` command: list, run, estimate, pages, status, publish, data."""
+"""The `prunebook` command: list, run, estimate, pages, status, publish, merge, verify, export, data."""
 
 import argparse
 import os
@@ -12,12 +12,15 @@ from prunebook import distributed, files, notebooks, paths, trials
 from prunebook.errors import BadValue, choose
 from prunebook.notebooks import Notebook
 from prunebook.trials import estimate
+from prunebook.trials import export as exporting
+from prunebook.trials import merge as merging
+from prunebook.trials import verify as verifying
 from prunebook.trials.engine import accelerator, check_networks
 from prunebook.trials.provenance import hardware
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit codes: 0 done; 2 bad input, told in one sentence on standard error; 130 interrupted."""
+    """Exit codes: 0 done; 1 files are damaged or refused; 2 bad input; 130 interrupted. Each is told on standard error."""
     options = _parser().parse_args(arguments)
     try:
         return int(options.command(options))
@@ -44,6 +47,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(run)
     run.add_argument("--force", action="store_true", help="compute again what has a record")
     run.add_argument("--budget", metavar="TIME", help="start no trial after this time, such as 90s, 25m, 2h")
+    run.add_argument("--max-trials", type=int, metavar="N", help="start no more than N trials")
+    run.add_argument("--shard", metavar="I/N", help="compute one part of the trials alone, such as 2/4, the second of four")
     run.add_argument(
         "-j", "--workers", type=int, metavar="N", help="compute N trials side by side (default: on a CPU, one for each core)"
     )
@@ -70,6 +75,17 @@ def _parser() -> argparse.ArgumentParser:
     publish.add_argument("run")
     publish.add_argument("--networks", action="store_true", help="and the networks that it trained, to data/networks")
     publish.set_defaults(command=_publish)
+
+    merge = commands.add_parser("merge", help="copy records and networks that other machines computed into this one's")
+    merge.add_argument("folders", nargs="+", metavar="FOLDER", help="another machine's data/cache, or a copy of it")
+    merge.set_defaults(command=_merge)
+
+    verify = commands.add_parser("verify", help="check every record and every network against its digest")
+    verify.set_defaults(command=_verify)
+
+    export = commands.add_parser("export", help="write all records as one table")
+    export.add_argument("file", metavar="FILE", help="ending in .csv, or in .parquet, which needs pyarrow")
+    export.set_defaults(command=_export)
 
     fetch = commands.add_parser("data", help="download a dataset, with checksums")
     fetch.add_argument("dataset")
@@ -127,13 +143,20 @@ def _run(options: argparse.Namespace) -> int:
             force=options.force,
             device=options.device,
             workers=options.workers,
+            max_trials=options.max_trials,
+            shard=options.shard,
         )
         if not distributed.is_main():
             return 0
     check_networks(found)
     if len(found) < len(dict.fromkeys(wanted)):
         print(
-            "prunebook: records are missing, so the notebook was not executed; the same command goes on",
+            "prunebook: records are missing, so the notebook was not executed; "
+            + (
+                "once all shards are done and merged, call this without --shard"
+                if options.shard
+                else "the same command goes on"
+            ),
             file=sys.stderr,
         )
         return 0
@@ -217,6 +240,39 @@ def _publish(options: argparse.Namespace) -> int:
         store.publish(trial)
     networks = f", {len(copies)} networks in {paths.networks()}" if copies else ""
     print(f"{len(wanted)} records in {store.published}{networks}")
+    return 0
+
+
+def _merge(options: argparse.Namespace) -> int:
+    refused = []
+    for folder in options.folders:
+        merged = merging.merge(folder)
+        refused += merged.refused
+        print(
+            f"{folder}: {merged.records} records and {merged.checkpoints} networks copied, {merged.known} were here, "
+            f"{merged.stale} stale, {len(merged.refused)} refused"
+        )
+    return _complain(refused)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    found = verifying.verify()
+    print(f"{found.records} records and {found.checkpoints} networks are whole, {len(found.bad)} files are not")
+    for path in found.unchecked:
+        print(f"{path} is from before networks had a digest, so it cannot be checked")
+    for path in found.rests:
+        print(f"{path} is a rest of an interrupted run; nothing reads it, and it can be deleted where none is going on")
+    return _complain(found.bad)
+
+
+def _complain(sentences: list[str]) -> int:
+    for sentence in sentences:
+        print(f"prunebook: {sentence}", file=sys.stderr)
+    return 1 if sentences else 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    print(f"{exporting.export(options.file)} records in {options.file}")
     return 0
 
 

@@ -1,5 +1,6 @@
 """The one place that writes files: to a temporary name in the same folder, flushed, then moved."""
 
+import errno
 import json
 import os
 import tempfile
@@ -7,13 +8,40 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from prunebook.errors import BadValue
+
+# Failures of the place rather than of what is written there: no room, no right, a broken device.
+OF_THE_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG, errno.ENOTDIR}
+
+
+class NotWritten(BadValue, OSError):
+    """A file cannot be written where it belongs: full disk, read-only folder. The message names the file and the reason."""
+
+    def __init__(self, path: str | Path, fault: OSError) -> None:
+        super().__init__(str(path), fault)
+        self.path, self.fault = str(path), fault
+
+    def __str__(self) -> str:  # OSError would print a tuple
+        reason = self.fault.strerror or str(self.fault)
+        return f"{self.path} cannot be written: {reason[:1].lower()}{reason[1:]}"
+
 
 def write(path: str | Path, put: Callable[[Path], object]) -> Path:
     """Create or replace `path` in one step: `put(temporary)` writes the content, then it is moved into place.
 
-    A reader sees the old file or the new one, never a part. A failure leaves `path` as it was and no rest behind.
+    A reader sees the old file or the new one, never a part. A failure leaves `path` as it was and no rest behind; where the
+    place is at fault, it is NotWritten.
     """
     path = Path(path)
+    try:
+        return _write(path, put)
+    except OSError as fault:
+        if fault.errno not in OF_THE_PLACE:
+            raise
+        raise NotWritten(path, fault) from fault
+
+
+def _write(path: Path, put: Callable[[Path], object]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     os.close(handle)
@@ -31,6 +59,10 @@ def write(path: str | Path, put: Callable[[Path], object]) -> Path:
 
 def write_text(path: str | Path, text: str) -> Path:
     return write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write_bytes(path: str | Path, content: bytes) -> Path:
+    return write(path, lambda temporary: temporary.write_bytes(content))
 
 
 def write_json(path: str | Path, value: Any) -> Path:

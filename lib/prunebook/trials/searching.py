@@ -12,10 +12,9 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import torch
 from pydantic import Field, field_validator, model_validator
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from prunebook import cutting, data, distributed, files, measure, models, training
+from prunebook import cutting, data, distributed, files, measure, models, training, weights
 from prunebook.errors import BadValue, choose, require
 from prunebook.methods import sacp
 from prunebook.trials.engine import Context
@@ -735,13 +734,13 @@ def _keep(context: Context, trial: Trial, encoder: sacp.Encoder, head: nn.Linear
     """An encoder's parameters, and those of its linear layer, in a file."""
     tensors = {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
     tensors |= {f"head.{name}": tensor for name, tensor in head.state_dict().items()} if head else {}
-    tensors = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
     if distributed.is_main():
-        files.write(context.checkpoint(trial), lambda temporary: save_file(tensors, temporary))
+        facts = {"task": trial.task, "key": trial.key, "parameters": trial.params}
+        weights.save_tensors(tensors, context.checkpoint(trial), facts=facts)
 
 
 def _scorer(p: Learn | Regress, scene: Scene, context: Context) -> sacp.Scorer:
-    tensors = load_file(context.checkpoint(encoder_trial(p)))
+    tensors = weights.load_tensors(context.checkpoint(encoder_trial(p)))
     encoder = sacp.Encoder(scene.graph, seed=p.seed, edges=p.edges if isinstance(p, Learn) else "network")
     encoder.load_state_dict({name.removeprefix("encoder."): t for name, t in tensors.items() if name.startswith("encoder.")})
     head = None
