@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return int(options.command(options))
     except BadValue as fault:
-        print(f"prunebook: {fault}", file=sys.stderr)
+        print(f"prunebook: {' '.join(str(fault).split())}", file=sys.stderr)  # one line, whatever was given
         return 2
     except KeyboardInterrupt:
         print(

@@ -1,10 +1,12 @@
 """The one place that writes files: to a temporary name in the same folder, flushed, then moved."""
 
 import errno
+import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,24 @@ class NotWritten(BadValue, OSError):
 
     def __init__(self, path: str | Path, fault: OSError) -> None:
         super().__init__(str(path), fault)
-        self.path, self.fault = str(path), fault
+        self.path, self.fault, self.errno = str(path), fault, fault.errno
 
     def __str__(self) -> str:  # OSError would print a tuple
         reason = self.fault.strerror or str(self.fault)
         return f"{self.path} cannot be written: {reason[:1].lower()}{reason[1:]}"
+
+
+@contextmanager
+def written(path: str | Path) -> Iterator[None]:
+    """Inside, what comes from the place where `path` lies is raised as NotWritten."""
+    try:
+        yield
+    except NotWritten:
+        raise
+    except OSError as fault:
+        if fault.errno not in OF_THE_PLACE:
+            raise
+        raise NotWritten(path, fault) from fault
 
 
 def write(path: str | Path, put: Callable[[Path], object]) -> Path:
@@ -33,12 +48,8 @@ def write(path: str | Path, put: Callable[[Path], object]) -> Path:
     place is at fault, it is NotWritten.
     """
     path = Path(path)
-    try:
+    with written(path):
         return _write(path, put)
-    except OSError as fault:
-        if fault.errno not in OF_THE_PLACE:
-            raise
-        raise NotWritten(path, fault) from fault
 
 
 def _write(path: Path, put: Callable[[Path], object]) -> Path:
@@ -59,6 +70,26 @@ def _write(path: Path, put: Callable[[Path], object]) -> Path:
 
 def write_text(path: str | Path, text: str) -> Path:
     return write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def seal(path: str | Path, value: Any) -> Path:
+    """Write JSON with its own digest, by which `unseal` knows it again."""
+    return write_json(path, {"sha256": _digest(value), "value": value})
+
+
+def unseal(path: str | Path) -> Any:
+    """The value that `seal` wrote. Raises BadValue for a file that is damaged, FileNotFoundError where there is none."""
+    try:
+        found = json.loads(Path(path).read_bytes())
+        if found["sha256"] == _digest(found["value"]):
+            return found["value"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        pass
+    raise BadValue(f"{path} is damaged: it does not match its own digest")
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def write_bytes(path: str | Path, content: bytes) -> Path:

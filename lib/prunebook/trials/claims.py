@@ -29,12 +29,11 @@ class Claims:
         path = self.folder / f"{trial.task}-{trial.key}.lock"
         lock = FileLock(path)
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=0)
+            with files.written(path):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                lock.acquire(timeout=0)
         except Timeout:
             return False
-        except OSError as fault:
-            raise files.NotWritten(path, fault) from fault
         self._held[trial] = lock
         return True
 

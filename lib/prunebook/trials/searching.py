@@ -6,8 +6,10 @@ is made once for many candidates.
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import torch
@@ -391,7 +393,7 @@ def sample(p: Sample, context: Context) -> dict[str, Any]:
     candidates = _drawn(p, scene)
     norms = _kept_norms(scene, candidates)
     state = context.checkpoint(_sample_trial(p)).with_suffix(f".{_digest(scene.model)}.json")
-    rows: list[dict[str, Any]] = json.loads(state.read_text(encoding="utf-8")) if state.exists() else []
+    rows = _interrupted(state)
     with context.timed("evaluate"):
         for i, r in enumerate(candidates[len(rows) :], start=len(rows)):
             pruned = _pruned(r, scene)
@@ -399,7 +401,7 @@ def sample(p: Sample, context: Context) -> dict[str, Any]:
             _recalibrate(pruned, p.recalibrate, p.seed, scene)
             rows.append({"r": r.tolist(), "macs": cost.macs, "params": cost.params, "norm": norms[i]})
             rows[-1]["top1"] = _top1(pruned, p.split, scene)
-            files.write_json(state, rows)
+            files.seal(state, rows)
             context.progress(i + 1, len(candidates), "candidates")
     state.unlink(missing_ok=True)
     return {"before": list(before), "candidates": rows, "graph": _described(scene)}
@@ -537,6 +539,17 @@ def _scene(baseline: Baseline, context: Context, chosen_on: str = "val") -> Scen
 def _described(scene: Scene) -> dict[str, Any]:
     graph = scene.graph
     return {"nodes": len(graph.nodes), "edges": len(graph.edges), "entries": len(graph.entries), "d": graph.d}
+
+
+def _interrupted(state: Path) -> list[dict[str, Any]]:
+    """What an interrupted sample had measured; nothing, with a word on standard error, where the file is damaged."""
+    if not state.exists():
+        return []
+    try:
+        return list(files.unseal(state))
+    except BadValue as fault:
+        print(f"prunebook: {fault}; all of it is measured again", file=sys.stderr)
+        return []
 
 
 def _drawn(p: Sample, scene: Scene) -> Tensor:

@@ -1,15 +1,12 @@
 """Every record and every checkpoint against its digest."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from prunebook import paths, weights
 from prunebook.errors import BadValue
-from prunebook.trials.store import DamagedRecord, Store, read
-
-KEY = re.compile(r"[0-9a-f]{16}")
+from prunebook.trials.store import Store, read
 
 
 class Verdict(NamedTuple):
@@ -55,10 +52,8 @@ def _of_record(path: Path) -> str | None:
     """What is wrong with a record's file: its content, or its place, which would make it another trial's."""
     try:
         record = read(path)
-    except DamagedRecord as fault:
+    except BadValue as fault:
         return str(fault)
-    except OSError as fault:
-        return f"{path} cannot be read: {fault.strerror}"
     if (record.task, record.key) != (path.parent.name, path.stem):
         return f"{path} is the record of {record.task} {record.key}, which belongs under that name; delete it"
     return None
