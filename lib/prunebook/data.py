@@ -245,7 +245,7 @@ _KNOWN = {
 }  # fmt: skip
 
 
-# MD5 of the unpacked files, which torchvision does not check; those of CIFAR it does. Each has the size of the published file.
+# MD5 of the unpacked files, which torchvision does not check; those of CIFAR it does. Sizes are the published ones.
 _IDX_SIZES = {"train-images-idx3-ubyte": 47_040_016, "train-labels-idx1-ubyte": 60_008,
               "t10k-images-idx3-ubyte": 7_840_016, "t10k-labels-idx1-ubyte": 10_008}  # fmt: skip
 _IDX_MD5 = {
