@@ -326,7 +326,10 @@ HOSTILE = {
     "a tag of YAML that asks for a module": "!!python/module:os",
     "references of YAML that stand for a billion": BILLION,
     "YAML that is nested without end": "[" * 5000,
+    "YAML that is nested deeply": "[" * 1900,
+    "YAML that is nested in lines": "- " * 999,
     "a number of YAML with ten thousand digits": "9" * 10_000,
+    "a number of YAML with a thousand digits": "9" * 1000,
     "a date of YAML that does not exist": "2025-02-30",
     "a wrong timestamp of YAML": "!!timestamp x",
     "a wrong number of YAML": "!!int ''",
@@ -345,7 +348,7 @@ def test_a_hostile_value_of_a_parameter_is_refused_in_one_short_line(what, monke
         assert cli.main(["run", "kcore", "smoke", "-p", "taus", HOSTILE[what]]) == 2
         out, err = capsys.readouterr()
         assert out == ""
-        assert err.startswith("prunebook: taus is ")
+        assert err.startswith("prunebook: taus")
         assert err.count("\n") == 1
         assert len(err) < 500
         assert time.process_time() - start < 2
@@ -452,3 +455,21 @@ def test_the_table_counts_what_was_tried_and_what_was_not_survived(tmp_path, mon
     written = json.loads((tmp_path / "table.json").read_text())
     assert written["faults"] == [{"fault": "one", "end": "well", "tried": 2, "survived": 1, "lost": 1}]
     assert "environment" in written["made"]
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+@pytest.mark.parametrize("name", ["x; touch ran", "`touch ran`", "$$(touch ran)", "'; touch ran; '", "--version", "a b"])
+def test_make_hands_a_name_over_as_it_is(name, tmp_path):
+    with fault("shell characters in a name given to make", "handed over as they are"):
+        (tmp_path / "prunebook").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+        (tmp_path / "prunebook").chmod(0o755)
+        (tmp_path / ".ready").touch()
+        command = ["make", "-s", "-f", Path(__file__).parents[1] / "Makefile", f"BIN={tmp_path}", f"READY={tmp_path}/.ready"]
+        given = {"run": [f"NB={name}", f"RUN={name}"], "data": [f"DATASET={name}"]}
+        shutil.copy(Path(__file__).parents[1] / "pyproject.toml", tmp_path)
+        (tmp_path / "requirements.lock").touch()
+        (tmp_path / ".ready").touch()
+        for what, settings_ in given.items():
+            done = subprocess.run([*command, what, *settings_], capture_output=True, text=True, cwd=tmp_path, check=True)
+            assert done.stdout.splitlines() == [what, *[name.replace("$$", "$")] * len(settings_)]
+        assert not (tmp_path / "ran").exists()

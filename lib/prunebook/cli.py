@@ -15,6 +15,7 @@ from prunebook.trials import estimate
 from prunebook.trials import export as exporting
 from prunebook.trials import merge as merging
 from prunebook.trials import verify as verifying
+from prunebook.trials.cluster import Demand
 from prunebook.trials.engine import accelerator, check_networks
 from prunebook.trials.provenance import hardware
 
@@ -52,6 +53,10 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "-j", "--workers", type=int, metavar="N", help="compute N trials side by side (default: on a CPU, one for each core)"
     )
+    run.add_argument("--engine", choices=["local", "ray"], help="where trials are computed: here, or on a Ray cluster")
+    run.add_argument("--address", help="the Ray cluster: auto, or HOST:PORT (default: one is started on this machine)")
+    run.add_argument("--cpus-per-trial", type=int, metavar="N", help="cores of each trial on the cluster (default: 1)")
+    run.add_argument("--gpus-per-trial", type=float, metavar="SHARE", help="of a GPU, such as 0.25 (default: none)")
     run.add_argument("--trials-only", action="store_true", help="compute the records, leave the notebook alone")
     run.set_defaults(command=_run)
 
@@ -138,13 +143,14 @@ def _run(options: argparse.Namespace) -> int:
     with distributed.setup(options.device):
         found = trials.run(
             wanted,
-            engine=parameters.engine,
+            engine=options.engine or parameters.engine,
             budget=options.budget,
             force=options.force,
             device=options.device,
             workers=options.workers,
             max_trials=options.max_trials,
             shard=options.shard,
+            demand=_demand(options),
         )
         if not distributed.is_main():
             return 0
@@ -167,6 +173,12 @@ def _run(options: argparse.Namespace) -> int:
         print(notebooks.execute(notebook, parameters, page, digest, subtitle).relative_to(paths.project()))
         print("make book renders it as a page of the book; make lab opens it as it is")
     return 0
+
+
+def _demand(options: argparse.Namespace) -> Demand | None:
+    given = {"address": options.address, "cpus": options.cpus_per_trial, "gpus": options.gpus_per_trial}
+    given = {name: value for name, value in given.items() if value is not None}
+    return Demand(**given) if given else None
 
 
 def _estimate(options: argparse.Namespace) -> int:

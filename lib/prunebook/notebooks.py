@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from prunebook import files, paths, studies
-from prunebook.errors import BadValue, choose, short
+from prunebook.errors import BadValue, choose, require, short
 from prunebook.studies.parameters import NotebookParameters
 from prunebook.trials import Record, Trial
 from prunebook.validation import sentence
@@ -87,29 +87,35 @@ def get(name: str) -> Notebook:
     return Notebook(name, path.with_suffix(".ipynb"), description)
 
 
+LONGEST = 2000  # characters of a value; some take time that grows with the square of their length
+# Besides errors of its own, PyYAML lets through those of the constructors: of dates, of numbers, of depth.
+NOT_YAML = (yaml.YAMLError, ValueError, AttributeError, LookupError, TypeError, RecursionError)
+
+
+class _Plain(yaml.SafeLoader):
+    """Plain values, written out: without references, of which a few characters can stand for more than any memory holds."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("a reference")
+        return super().compose_node(parent, index)
+
+
 def overrides(pairs: list[tuple[str, str]]) -> dict[str, Any]:
     """Parameters from the command line: each value is read as YAML, so that '[0.6, 0.7]' is a list.
 
-    Raises BadValue for what is not YAML, asks for anything but plain values, or refers to itself: a few characters of
-    references can stand for more than any memory holds.
+    Raises BadValue for what is not YAML or not plain, and for what is longer than LONGEST.
     """
     found = {}
     for name, text in pairs:
+        require(len(text) <= LONGEST, name, text, f"a value of at most {LONGEST} characters")
         try:
-            if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-                raise BadValue(f"{name} is {short(text)}, which has a reference (*); write the value out")
-            found[name] = yaml.safe_load(text)
-        except BadValue:
-            raise
+            found[name] = yaml.load(text, _Plain)
         except NOT_YAML:
             raise BadValue(
                 f"{name} is {short(text)}, which is not a value in YAML such as 0.7, resnet56 or [0.6, 0.7]"
             ) from None
     return found
-
-
-# Besides errors of its own, PyYAML lets through those of the constructors: of dates, of numbers, of depth.
-NOT_YAML = (yaml.YAMLError, ValueError, AttributeError, LookupError, TypeError, RecursionError)
 
 
 def pages_folder() -> Path:

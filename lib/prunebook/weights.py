@@ -137,7 +137,7 @@ def save_tensors(tensors: Mapping[str, Tensor], path: str | Path, **about: Any) 
     content = serialised({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
     described = {"format": FORMAT, "sha256": hashlib.sha256(content).hexdigest(), **about}
     files.write_bytes(path, content)
-    files.write_json(_sidecar(path), {**described, "digest": _digest(described)})
+    files.write_json(sidecar(path), {**described, "digest": _digest(described)})
     return path
 
 
@@ -151,7 +151,7 @@ def load(path: str | Path) -> nn.Module:
     try:
         spec, plan = described["model"], described["plan"]
     except KeyError:
-        raise BadValue(f"{_sidecar(path)} does not describe a network: delete it and {path.name}") from None
+        raise BadValue(f"{sidecar(path)} does not describe a network: delete it and {path.name}") from None
     model = models.build(**spec, seed=0)  # a seed, so that the global generator stays as it is
     if plan is not None:
         from prunebook.plan import PruningPlan
@@ -183,16 +183,16 @@ def check(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise MissingData(f"checkpoint file {path} is not there: compute it again")
     if not is_described(path):
-        raise MissingData(f"checkpoint file {_sidecar(path)} is not there: delete {path.name}, and it is computed again")
+        raise MissingData(f"checkpoint file {sidecar(path)} is not there: delete {path.name}, and it is computed again")
     try:
-        described = json.loads(_sidecar(path).read_text(encoding="utf-8"))
+        described = json.loads(sidecar(path).read_text(encoding="utf-8"))
         version, expected = described["format"], described["sha256"]
         digest = described.pop("digest", None)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise BadValue(f"{_sidecar(path)} does not describe a checkpoint: delete it and {path.name}") from None
-    require(version == FORMAT, f"format of {_sidecar(path)}", version, f"{FORMAT}")
+        raise BadValue(f"{sidecar(path)} does not describe a checkpoint: delete it and {path.name}") from None
+    require(version == FORMAT, f"format of {sidecar(path)}", version, f"{FORMAT}")
     if digest not in (None, _digest(described)):
-        raise BadValue(f"{_sidecar(path)} does not match its own digest: delete it and {path.name}, and compute it again")
+        raise BadValue(f"{sidecar(path)} does not match its own digest: delete it and {path.name}, and compute it again")
     if sha256(path) != expected:
         raise BadValue(f"{path} is damaged or not the file that its .json describes: delete both and compute it again")
     return dict(described)
@@ -200,7 +200,7 @@ def check(path: Path) -> dict[str, Any]:
 
 def is_described(path: Path) -> bool:
     """Whether a checkpoint has a description beside it."""
-    return _sidecar(path).is_file()
+    return sidecar(path).is_file()
 
 
 def copy(source: str | Path, target: str | Path) -> Path:
@@ -209,7 +209,7 @@ def copy(source: str | Path, target: str | Path) -> Path:
     if source.resolve() == target.resolve():
         return target
     check(source)
-    for file, place in ((source, target), (_sidecar(source), _sidecar(target))):
+    for file, place in ((source, target), (sidecar(source), sidecar(target))):
         files.write(place, partial(shutil.copyfile, file))
     return target
 
@@ -224,7 +224,8 @@ def _hash_in(name: str) -> str | None:
     return found[1] if found else None
 
 
-def _sidecar(path: Path) -> Path:
+def sidecar(path: Path) -> Path:
+    """Where the description of a checkpoint lies."""
     return path.with_name(path.name + ".json")
 
 

@@ -18,6 +18,7 @@ from prunebook import distributed, paths, weights
 from prunebook.errors import BadValue, choose, require
 from prunebook.trials import provenance, shards
 from prunebook.trials.claims import Queue
+from prunebook.trials.cluster import Cluster, Demand
 from prunebook.trials.store import DamagedRecord, Record, Store
 from prunebook.trials.trial import Trial
 from prunebook.trials.workers import Workers
@@ -25,7 +26,7 @@ from prunebook.trials.workers import Workers
 if TYPE_CHECKING:
     import pandas as pd
 
-ENGINES = ("local", "records")
+ENGINES = ("local", "ray", "records")
 POLL = 0.2  # seconds until it is looked again whether another runner has finished a trial
 
 
@@ -114,14 +115,16 @@ def run(
     workers: int | None = 1,
     max_trials: int | None = None,
     shard: str | None = None,
+    demand: Demand | None = None,
 ) -> Results:
     """The records of `trials`; those that are missing or stale are computed first.
 
     Parameters
     ----------
     trials : list of Trial
-    engine : {"local", "records"}
-        "local" computes here, on one machine. "records" computes nothing and refuses where a record is missing.
+    engine : {"local", "ray", "records"}
+        "local" computes here, on one machine; "ray" on a Ray cluster, as `demand` says. "records" computes nothing and
+        refuses where a record is missing.
     budget : seconds, or text such as "90s", "25m", "2h"
         No trial is started once this time is over; those in flight are finished, and the next call goes on. Default:
         no limit.
@@ -142,6 +145,8 @@ def run(
     shard : text such as "2/4", default everything
         Only this part of the trials is computed, the second of four; see `shards.part`. What waits for a trial of another
         shard is left, and told.
+    demand : Demand, for engine "ray" alone
+        Which cluster, and what of it each trial takes.
 
     Returns
     -------
@@ -169,12 +174,16 @@ def run(
     place = shards.parse(shard) if shard is not None else None
     wanted = list(dict.fromkeys(trials))
     store = store or Store()
+    require(demand is None or engine == "ray", "engine", engine, "'ray' where a cluster is asked for")
     if engine == "records":
         _refuse_missing(wanted, store)
     else:
         device = device or accelerator()
         todo = distributed.from_main(lambda: _todo(wanted, store, force, place))
-        count = suitable_workers(len(todo), device) if workers is None else workers
+        count: int | Cluster = suitable_workers(len(todo), device) if workers is None else workers
+        if engine == "ray":
+            require(not distributed.launched(), "engine", engine, "local under torchrun")
+            count = Cluster(demand or Demand(), store, device)
         # Each comes after those that it needs, so the first so many need none of the others.
         _run_missing(todo[:max_trials], store, device, seconds, progress and distributed.is_main(), count, force)
         if max_trials is not None and len(todo) > max_trials:
@@ -295,7 +304,13 @@ def _check_workers(workers: int) -> None:
 
 
 def _run_missing(
-    trials: list[Trial], store: Store, device: str, seconds: float | None, progress: bool, workers: int, force: bool
+    trials: list[Trial],
+    store: Store,
+    device: str,
+    seconds: float | None,
+    progress: bool,
+    workers: "int | Cluster",
+    force: bool,
 ) -> None:
     if not trials:
         return
@@ -308,7 +323,7 @@ def _run_missing(
         # What runs alone and builds on one that runs beside others has to come after it.
         after = [trial for trial in alone if any(needed in together for needed in trial.needs())]
         left = run.one_by_one([trial for trial in alone if trial not in after])
-        left += run.side_by_side(together, workers) if together else 0
+        left += run.side_by_side(together, _pool(workers, store, device)) if together else 0
         left += run.one_by_one(after)
         if left and deadline:
             _say(f"prunebook: the budget of {deadline.seconds:g} s is over; {left} trials are left")
@@ -375,19 +390,17 @@ class _Run:
         trial = queue.take()
         return trial is not None or bool(queue.waiting), trial
 
-    def side_by_side(self, trials: list[Trial], workers: int) -> int:
-        """Start trials, in their order, as workers come free and as those that they need are done, until all are."""
+    def side_by_side(self, trials: list[Trial], pool: "_LocalPool | Cluster") -> int:
+        """Start trials, in their order, as places come free and as those that they need are done, until all are."""
         failures: list[Exception] = []
         refresh = 1 if sys.stderr.isatty() else None  # seconds, so that the time on the bar goes on
-        pool: Workers[Trial] = Workers(workers, threads=max(1, torch.get_num_threads() // workers))
         left = 0
         with self.queue(trials) as queue, pool:
             while queue.waiting or pool.running:
                 if queue.waiting and self.is_over():
                     left, queue.waiting = len(queue.waiting), []
-                while len(pool.running) < workers and (trial := queue.take()):
-                    module = trial.definition.run.__module__
-                    pool.call(trial, _compute_in_worker, module, trial.task, trial.params, self.store, self.device)
+                while len(pool.running) < pool.places() and (trial := queue.take()):
+                    pool.start(trial)
                 self.show(queue, pool.running)
                 if not pool.running:
                     time.sleep(POLL)
@@ -401,6 +414,25 @@ class _Run:
         if failures:
             raise failures[0]
         return left
+
+
+def _pool(workers: "int | Cluster", store: Store, device: str) -> "_LocalPool | Cluster":
+    return workers if isinstance(workers, Cluster) else _LocalPool(workers, store, device)
+
+
+class _LocalPool(Workers[Trial]):
+    """Trials in processes beside this one, which write their records themselves."""
+
+    def __init__(self, count: int, store: Store, device: str) -> None:
+        super().__init__(count, threads=max(1, torch.get_num_threads() // count))
+        self.store, self.device = store, device
+
+    def places(self) -> int:
+        return self.count
+
+    def start(self, trial: Trial) -> None:
+        module = trial.definition.run.__module__
+        self.call(trial, _compute_in_worker, module, trial.task, trial.params, self.store, self.device)
 
 
 def _compute_in_worker(module: str, name: str, params: dict[str, Any], store: Store, device: str) -> None:
