@@ -72,7 +72,12 @@ def two_places():
 
 
 def run(wanted, **options):
-    return trials.run(wanted, engine="ray", progress=False, device="cpu", **options)
+    try:
+        return trials.run(wanted, engine="ray", progress=False, device="cpu", **options)
+    except BadValue as refusal:
+        if "timed out during startup" in str(refusal):  # Ray gives its own processes 15 s, on a busy machine too few
+            pytest.skip(str(refusal))
+        raise
 
 
 @with_ray
