@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from chaos import fault
 from pydantic import Field
 
 from prunebook import cli, trials, weights
@@ -84,11 +85,12 @@ def run(wanted, **options):
 def test_trials_run_side_by_side_and_one_whose_process_is_lost_runs_again_and_once(elsewhere, two_places):
     given = [{"x": 1, "meets": 2}, {"x": 2, "meets": 1}, {"x": 3, "dies": True}]
     found = run([Trial("stopover", {**one, "log": str(elsewhere)}) for one in given])
-    assert len(found) == 3
-    assert os.getpid() not in {record.result["process"] for record in found}
-    assert {record.result["threads"] for record in found} == {1}
-    assert sorted(path.name for path in elsewhere.iterdir()) == ["1 0", "2 0", "3 0", "3 1"]
-    assert len(list(Store().local.glob("*/*.json"))) == 3
+    with fault("SIGKILL of a trial's process on a Ray cluster", "the trial runs again; each has one record"):
+        assert len(found) == 3
+        assert os.getpid() not in {record.result["process"] for record in found}
+        assert {record.result["threads"] for record in found} == {1}
+        assert sorted(path.name for path in elsewhere.iterdir()) == ["1 0", "2 0", "3 0", "3 1"]
+        assert len(list(Store().local.glob("*/*.json"))) == 3
     assert os.environ["PRUNEBOOK_CACHE"] == str(elsewhere.parent / "cache")
 
 

@@ -319,12 +319,14 @@ def _run_missing(
     with tqdm(total=len(trials), desc="trials", unit="trial", disable=not progress, mininterval=every, smoothing=0) as outer:
         run = _Run(store, device, force, deadline, outer)
         alone = [trial for trial in trials if workers == 1 or trial.definition.alone]
-        together = [trial for trial in trials if trial not in alone]
+        together = dict.fromkeys(trials)
+        for trial in alone:
+            del together[trial]
         # What runs alone and builds on one that runs beside others has to come after it.
-        after = [trial for trial in alone if any(needed in together for needed in trial.needs())]
+        after = {trial: None for trial in alone if together and any(needed in together for needed in trial.needs())}
         left = run.one_by_one([trial for trial in alone if trial not in after])
-        left += run.side_by_side(together, _pool(workers, store, device)) if together else 0
-        left += run.one_by_one(after)
+        left += run.side_by_side(list(together), _pool(workers, store, device)) if together else 0
+        left += run.one_by_one(list(after))
         if left and deadline:
             _say(f"prunebook: the budget of {deadline.seconds:g} s is over; {left} trials are left")
 
