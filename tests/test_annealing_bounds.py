@@ -98,6 +98,49 @@ def test_an_interval_of_units_is_reached_at_corners_of_the_input(activation: str
     assert torch.allclose(upper, values.amax(0), atol=1e-5)
 
 
+NUMBERS = st.floats(-100, 100, allow_subnormal=False)
+SIDE = st.tuples(NUMBERS, st.floats(0, 50, allow_subnormal=False))  # where it begins, and how wide it is
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(NUMBERS, min_size=8, max_size=8), st.lists(SIDE, min_size=3, max_size=3), st.floats(0, 1), st.data())
+def test_no_input_leaves_an_interval_of_either_variant_but_where_an_official_relu_is_off(
+    numbers: list[float], sides: list[tuple[float, float]], part: float, data
+) -> None:
+    """Two units that read three numbers; widths may be 0. Where the code's ReLU ends below 0, its interval is empty."""
+    weight, bias = (torch.tensor(some, dtype=torch.float64) for some in (numbers[:6], numbers[6:]))
+    weight = weight.view(2, 3)
+    lower, wide = (torch.tensor(some, dtype=torch.float64) for some in zip(*sides, strict=True))
+    inputs = Interval(lower, lower + wide)
+    activation = data.draw(st.sampled_from([None, *ACTIVATIONS]))
+    corner = torch.tensor(data.draw(st.tuples(*[st.booleans()] * 3)))
+    plain = annealing.interval(weight, bias, inputs, activation)
+    official = annealing.interval(weight, bias, inputs, activation, "official")
+    kept = official.upper >= 0 if activation == "relu" else torch.ones(2, dtype=torch.bool)
+    if activation == "relu":  # else the same, and looser below
+        assert bool((official.lower[kept] <= plain.lower[kept]).all())
+        assert torch.equal(official.upper[kept], plain.upper[kept])
+        assert bool((official.lower[~kept] > official.upper[~kept]).all())
+    for x in (lower + part * wide, torch.where(corner, inputs.upper, inputs.lower)):
+        values = weight @ x + bias
+        values = values if activation is None else getattr(torch, activation)(values)
+        slack = SLACK * 5e4  # sums reach 3 * 100 * 150 + 100
+        for bounds in (plain, Interval(official.lower[kept], official.upper[kept])):
+            of = values if bounds is plain else values[kept]
+            assert bool((of >= bounds.lower - slack).all() and (of <= bounds.upper + slack).all())
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from(list(ACTIVATIONS)), st.floats(0, 1))
+def test_a_box_within_another_has_bounds_within_the_other_s(seed: int, activation: str, part: float) -> None:
+    model, outer = mlp(seed, activation=activation), box(seed, (4,))
+    middle = (outer.lower + outer.upper) / 2
+    inner = Interval(*(middle + part * (side - middle) for side in outer))
+    found = [annealing.read(model, bounds).arriving() for bounds in (outer, inner)]
+    for large, small in zip(*found, strict=True):
+        assert bool((small.lower >= large.lower - SLACK).all() and (small.upper <= large.upper + SLACK).all())
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from(list(ACTIVATIONS)), st.sampled_from([0.3, 1.0, 3.0]), st.data())
 def test_no_input_leaves_the_bounds_of_values_and_of_changes(seed: int, activation: str, scale: float, data) -> None:
@@ -312,6 +355,13 @@ class Branched(nn.Module):
         return self.second(x) + x
 
 
+NAN = torch.tensor([torch.nan])
+
+
+def unit_box(n: int) -> Interval:
+    return Interval(torch.zeros(n), torch.ones(n))
+
+
 def spoilt() -> nn.Sequential:
     model = mlp(0)
     model[2].weight.data[0, 0] = torch.nan
@@ -336,6 +386,20 @@ def spoilt() -> nn.Sequential:
         (lambda: annealing.bounded(annealing.read(nn.Sequential(nn.Conv2d(1, 4, 1)), (0.0, 1.0))), "need linear layers"),
         (lambda: annealing.interval(torch.ones(1, 1), None, Interval(torch.zeros(1), torch.ones(1)), "gelu"), "is 'gelu'"),
         (lambda: annealing.interval(torch.ones(1, 1), None, Interval(torch.ones(1), torch.zeros(1))), "above its upper"),
+        (lambda: annealing.interval(torch.ones(1, 2), None, unit_box(3)), "inputs of weight is 2, but must be that"),
+        (lambda: annealing.interval(NAN[:, None], None, unit_box(1)), "weight or bias is 'a tensor with NaN"),
+        (lambda: annealing.interval(torch.ones(1, 1), NAN, unit_box(1)), "weight or bias is 'a tensor with NaN"),
+        (lambda: annealing.interval(torch.ones(1, 1), None, Interval(NAN, NAN), "relu", "official"), "NaN or infinity"),
+        (lambda: annealing.impact(torch.ones(2, 3), unit_box(3), [3], [0]), "delegate is 3, but must be a unit from 0 to 2"),
+        (lambda: annealing.impact(torch.ones(2, 3), unit_box(3), [0], [-1]), "delegate is -1"),
+        (lambda: annealing.impact(torch.ones(2, 3), unit_box(3), [0, 1], [2]), "number of delegates is 1, but must be that"),
+        (lambda: annealing.impact(torch.ones(2, 4), unit_box(3), [0], [1]), "shape of units is (3,), but must be (4,)"),
+        (lambda: annealing.impact(torch.ones(2, 1), Interval(torch.ones(1), torch.zeros(1)), [0], [0]), "above its upper"),
+        (lambda: annealing.impact(NAN[:, None], unit_box(1), [0], [0]), "outgoing is 'a tensor with NaN"),
+        (lambda: annealing.read(mlp(0), (torch.zeros(3), torch.ones(3))), "an input of shape (3,), that of input_bounds or"),
+        (lambda: annealing.read(mlp(0), (torch.zeros(3), torch.ones(4))), "two tensors of an input's shape"),
+        (lambda: annealing.read(mlp(0), ("0", 1.0)), "must be (lower, upper): two numbers"),
+        (lambda: annealing.read(cnn(0), (0.0, 1.0), torch.zeros(1, 3, 8, 8)), "an input of shape (3, 8, 8)"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_bounded_is_refused_in_one_sentence(call, words: str) -> None:

@@ -485,6 +485,7 @@ def test_planning_leaves_the_network_as_it_was() -> None:
         ({"alpha": -0.5, "beta": 1.5}, "alpha is -0.5"),
         ({"phi": 1.1}, "phi is 1.1"),
         ({"seed": -1}, "seed is -1"),
+        ({"seed": True}, "seed is True"),
         ({"mode": "one shot"}, "did you mean 'one-shot'"),
         ({"mode": "one-shot", "target": 0.6}, "at most 0.5 with mode 'one-shot'"),
         ({"variant": "official", "recursive": False, "target": 0.6}, "at most 0.5 with recursive=False"),

@@ -7,7 +7,7 @@ import pytest
 from test_mrp_tables import ALL, BAD, GOOD, NONE, STEPS, WIDTHS, layers
 
 from prunebook.errors import BadValue
-from prunebook.report import mrp_claims, mrp_evidence
+from prunebook.report import kcore_claims, mrp_claims, mrp_evidence
 from prunebook.report.kcore_claims import UNTESTED
 from prunebook.studies.mrp import READINGS, RULES, Parameters, parts
 from prunebook.studies.mrp import STEPS as STEPS_OF
@@ -219,7 +219,8 @@ def test_every_word_of_a_verdict_is_explained() -> None:
 
 
 def test_a_page_shows_a_line_for_each_case_and_escapes_what_is_html() -> None:
-    page = mrp_claims.shown_claims(mrp_claims.claims(methods=against("l1", [90, 91, 92]))).to_html()
+    claims = mrp_claims.claims(methods=against("l1", [90, 91, 92]))
+    page = kcore_claims.shown_claims(claims, "abstract").to_html()
     assert "<b>RMCD</b><br>" in page
     assert "(b&#x27;)" in page
     assert "The abstract&#x27;s claims" in page or "The abstract's claims" in page

@@ -55,9 +55,11 @@ def smooth() -> nn.Module:
 
 @pytest.mark.filterwarnings("ignore:Input Tensor 0 did not already require gradients")
 def test_fgsm_is_that_of_captum() -> None:
-    model, x = smooth(), IMAGES.double().requires_grad_()
-    theirs = FGSM(model, loss, lower_bound=0.1, upper_bound=0.9).perturb(x, epsilon=0.03, target=LABELS)
-    assert torch.allclose(robustness.fgsm(model, x, LABELS, 0.03, (0.1, 0.9)), theirs, atol=1e-12)
+    model, x = smooth(), (0.1 + 0.8 * IMAGES.double()).requires_grad_()
+    attack = FGSM(model, loss, lower_bound=0.1, upper_bound=0.9)
+    attack.zero_thresh = 0  # smaller gradients count as none by default
+    theirs = attack.perturb(x, epsilon=0.03, target=LABELS)
+    assert torch.allclose(robustness.fgsm(model, x, LABELS, 0.03, (0.1, 0.9)), theirs, rtol=0, atol=1e-12)
 
 
 @pytest.mark.filterwarnings("ignore:Input Tensor 0 did not already require gradients")
@@ -66,7 +68,7 @@ def test_pgd_is_that_of_captum() -> None:
     attack = PGD(model, loss, lower_bound=0.1, upper_bound=0.9)
     theirs = attack.perturb(x, radius=0.03, step_size=0.01, step_num=5, target=LABELS)
     ours = robustness.pgd(model, x, LABELS, 0.03, (0.1, 0.9), steps=5, step_size=0.01, random_start=False)
-    assert torch.allclose(ours, theirs, atol=1e-12)
+    assert torch.allclose(ours, theirs, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("attack", [robustness.fgsm, robustness.pgd])
@@ -117,6 +119,18 @@ def test_robust_instances_are_right_before_and_after() -> None:
     assert robustness.robust(model, x[:0], labels[:0], 0.05).tolist() == []
 
 
+def test_an_input_whose_gradient_is_zero_withstands_fgsm_though_it_is_next_to_the_boundary() -> None:
+    """No unit answers, so nothing moves: the count of robust instances can rise because a network is dying."""
+    model = nn.Sequential(nn.Linear(1, 1), nn.ReLU(), nn.Linear(1, 2))
+    for weight, value in zip(model.parameters(), ([[1.0]], [-0.5], [[-1.0], [1.0]], [0.1, 0.0]), strict=True):
+        weight.data = torch.tensor(value)
+    x, y = torch.tensor([[0.49]]), torch.tensor([0])
+    assert robustness.robust(model, x, y, 0.2).tolist() == [True]
+    assert robustness.fgsm(model, x, y, 0.2).item() == x.item()
+    assert robustness.predict(model(x + 0.2)).tolist() == [1]  # within epsilon, another class
+    assert robustness.robust(model, x, y, 0.2, attack="official").tolist() == [False]  # it moves up without a gradient
+
+
 def test_the_official_attack_goes_by_the_prediction_moves_up_without_gradient_and_ends_at_one() -> None:
     model = linear([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
     x = torch.tensor([[0.2, 0.95, 0.5]])  # class 1 is predicted, whatever is true
@@ -137,6 +151,8 @@ def test_the_official_attack_goes_by_the_prediction_moves_up_without_gradient_an
         (lambda: robustness.pgd(network(), IMAGES, LABELS, 0.1, steps=0), "steps is 0"),
         (lambda: robustness.robust(network(), IMAGES, LABELS, 0.1, attack="pdg"), "did you mean 'pgd'"),
         (lambda: robustness.robust(network(), IMAGES, LABELS[:2], 0.1), "len(labels) is 2"),
+        (lambda: robustness.robust(network(), IMAGES / 0, LABELS, 0.1), "inputs is 'with NaN or infinity'"),
+        (lambda: robustness.official(network(), IMAGES / 0, 0.1), "inputs is 'with NaN or infinity'"),
     ],
 )
 def test_bad_input_is_refused_in_one_sentence(call, words: str) -> None:

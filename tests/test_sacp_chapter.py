@@ -216,11 +216,13 @@ def test_the_protocol_is_that_of_the_run() -> None:
     p = notebooks.get("sacp").parameters("lite")
     assert isinstance(p, study.Parameters)
     assert (p.seeds, p.chosen_on, p.tau, p.candidates, p.k, p.full) == (3, "half of test", 0.3, 5_000_000, 0, 0)
-    assert (p.sampled, p.shares, p.tolerance, p.free) == ({"resnet20": 120, "resnet56": 60}, [0.5], 0.01, False)
+    assert (p.sampled, p.shares, p.tolerance, p.free) == ({"resnet20": 120, "resnet56": 100}, [0.5], 0.01, False)
     assert (p.m, p.recalibrate, p.crowd) == ({"resnet20": 3, "resnet56": 2}, 1000, 99)
     assert (p.light, p.light_images, p.light_lr, p.finetune_schedule) == (1, 5000, 0.01, "cosine")
     assert isinstance(p.searches, dict)
-    assert [name for name in p.searches["resnet20"] if name in study.ENCODERS] == ["infonce", "untrained"]
+    assert [name for name in p.searches["resnet20"] if name in study.ENCODERS] == [
+        "infonce", "no edges", "sacp-1", "untrained",
+    ]  # fmt: skip
     assert [name for name in p.searches["resnet56"] if name in study.ENCODERS] == ["infonce"]
     assert set(p.weights) == {"resnet20", "resnet56"}
     assert searching.TRIADS == 500

@@ -14,6 +14,7 @@ from sklearn.utils import Bunch
 
 from prunebook import data, models, tables, training
 from prunebook.errors import BadValue, MissingData
+from prunebook.trials.tasks import Baseline
 
 ROOT = os.environ.get("PRUNEBOOK_DATA", "")
 
@@ -112,6 +113,28 @@ def test_a_perceptron_learns_from_a_table() -> None:
     normal = {"mean": dataset.mean, "std": dataset.std}
     training.fit(model, dataset.train, **normal, epochs=10, lr=1e-2, batch_size=64, optimizer="adam", augment=False)
     assert training.evaluate(model, dataset.test, **normal).top1 > 90
+
+
+def test_tables_are_datasets_by_name() -> None:
+    assert data.names()[-len(tables.NAMES) :] == list(tables.NAMES)
+    assert "cifar10" in data.names()
+
+
+def test_rows_of_a_table_are_not_cropped_or_mirrored() -> None:
+    dataset = data.load("breast_cancer")
+    assert dataset.train.is_table
+    assert not data.load("digits").train.is_table
+    model = models.build("mlp_credit", 2, 30, seed=0)
+    before = [weight.clone() for weight in model.parameters()]
+    with pytest.raises(BadValue, match="augment is True, but must be False for a table"):
+        training.fit(model, dataset.train, mean=dataset.mean, std=dataset.std, epochs=1, lr=0.1)
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    with pytest.raises(BadValue, match="rows of a table are none"):
+        data.draw_augmented(dataset.train, 4, 0)
+    fit = {"epochs": 1, "augment": True}
+    with pytest.raises(ValueError, match=r"fit.augment is True, but must be false for breast_cancer, a table"):
+        Baseline(dataset="breast_cancer", arch="mlp_credit", fit=fit)
+    assert Baseline(dataset="breast_cancer", arch="mlp_credit", fit=fit | {"augment": False}).fit is not None
 
 
 def test_normalising_rows_leaves_them_as_they_were() -> None:

@@ -79,6 +79,11 @@ class Split:
         _, channels, height, width = self.images.shape
         return channels, height, width
 
+    @property
+    def is_table(self) -> bool:
+        """Whether these are rows of a table, which are no images."""
+        return self.images.is_floating_point()
+
     def read(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
         """The images, uint8 (n, c, h, w), of each batch of numbers."""
         for chosen in batches:
@@ -115,6 +120,7 @@ class FolderSplit:
     names: np.ndarray
     labels: Tensor
     size: int
+    is_table = False
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -277,8 +283,8 @@ class _Source(NamedTuple):
 
 
 def names() -> list[str]:
-    """Datasets of images that `load` knows, besides `image_folder:FOLDER` for a folder of one's own photographs."""
-    return ["digits", *_KNOWN]
+    """Datasets that `load` knows, besides `image_folder:FOLDER` for a folder of one's own photographs; tables come last."""
+    return ["digits", *_KNOWN, *tables.NAMES]
 
 
 def load(
@@ -294,7 +300,7 @@ def load(
 
     Parameters
     ----------
-    name: one of `names()` or `tables.NAMES`, or "image_folder:FOLDER" for root/FOLDER/train and root/FOLDER/test (or val),
+    name: one of `names()`, or "image_folder:FOLDER" for root/FOLDER/train and root/FOLDER/test (or val),
         each with one folder of images a class. Digits come with scikit-learn: 8x8 images without official parts, of which a
         fixed quarter of every class is the test split.
     root: folder of the datasets; by default PRUNEBOOK_DATA, else data/raw of the project. Read are torchvision's own
@@ -311,7 +317,7 @@ def load(
     Raises BadValue for arguments or files that cannot be used, MissingData where the files are not in `root`.
     """
     if not name.startswith("image_folder:"):
-        choose("dataset", name, [*names(), *tables.NAMES, "image_folder:FOLDER"])
+        choose("dataset", name, [*names(), "image_folder:FOLDER"])
     choose("preprocessing", preprocessing, PREPROCESSING)
     require(preprocessing == "leak-free" or name in tables.NAMES, "preprocessing", preprocessing, "'leak-free' for images")
     fraction = (0.2 if name == "digits" else 0.1) if val_fraction is None else val_fraction
@@ -345,7 +351,7 @@ def download(name: str, root: str | Path | None = None) -> None:
     What is there already is left alone. Files appear in `root` (see `load`; networks: PRUNEBOOK_WEIGHTS, else its
     folder weights) only when they are complete. Raises BadValue for an unknown name or where the network fails.
     """
-    choose("dataset", name, [*names(), *tables.NAMES, "cifar10-resnets"])
+    choose("dataset", name, [*names(), "cifar10-resnets"])
     if name in ("digits", "breast_cancer"):
         print(f"{name} come{'s' * (name != 'digits')} with scikit-learn: nothing to download")
         return
@@ -367,8 +373,9 @@ def augment(images: Tensor, generator: torch.Generator, pad: int = 4, flip: bool
     """Change every image at random, as `Augmentation` says.
 
     `images` uint8 (n, c, h, w) -> the same shape; `generator` must be on the images' device. What a rotation leaves empty
-    is zero; in between pixels it is bilinear.
+    is zero; in between pixels it is bilinear. Raises BadValue for rows of a table.
     """
+    require(images.dtype == torch.uint8, "dtype of images to augment", images.dtype, "torch.uint8: rows of a table are none")
     n, _, height, width = images.shape
     device = images.device
     changed = images

@@ -1,4 +1,4 @@
-"""The one place that trains: SGD or Adam on uint8 images, in one process or together with others.
+"""The one place that trains: SGD or Adam on uint8 images or rows of a table, in one process or together with others.
 
 Several processes (see `distributed`) take their shares of the same batches. But for rounding, and for batch norm, which
 sees only the images of its own process, the result is that of one process.
@@ -12,13 +12,14 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from prunebook import data, distributed
 from prunebook.data import Augmentation, FolderSplit, Split
 from prunebook.errors import choose, require
 from prunebook.measure import f1
 from prunebook.models import in_mode
+from prunebook.robustness import loss as cross_entropy
+from prunebook.robustness import predict
 
 SCHEDULES = ("cosine", "step", "one-cycle", "constant")
 OPTIMIZERS = ("sgd", "adam")
@@ -68,7 +69,7 @@ def fit(
     on_epoch: Callable[[int, int, dict[str, float]], object] | None = None,
     on_step: Callable[[int, int], object] | None = None,
 ) -> History:
-    """Train `model` in place with cross-entropy, on the device where it and the splits are.
+    """Train `model` in place with cross-entropy, on the device where it and the splits are; one output is that of class 1.
 
     Parameters
     ----------
@@ -82,7 +83,8 @@ def fit(
     trainable: "all" weights; "head", the last linear layer only; "linear", all linear layers. What is not trained stays
         in evaluation mode, so that its batch norm's statistics stay too.
     seed: of the order of the images and of their augmentation. On the CPU, equal seeds give equal weights to the bit.
-    augment, augmentation: whether and how the images are changed, see `Augmentation` and `FolderSplit`.
+    augment, augmentation: whether and how the images are changed, see `Augmentation` and `FolderSplit`. Rows of a table
+        cannot be.
     regularise: called after every backward pass, before the step; it may add to the gradients of `model`.
     precision: "fp32", or "bf16" for autocast; by default bf16 on CUDA and fp32 elsewhere.
     on_epoch: called as (epoch from 1, epochs, metrics) with the entry of the history, `on_step` as (done, all steps).
@@ -94,6 +96,7 @@ def fit(
     Raises BadValue for bad arguments, RuntimeError where the loss is not finite after an epoch.
     """
     _check(epochs, lr, batch_size, schedule, step_every, momentum, weight_decay, seed, len(train), augmentation)
+    require(not (augment and train.is_table), "augment", augment, "False for a table, whose rows are no images")
     choose("optimizer", optimizer, OPTIMIZERS)
     device = train.labels.device
     precision = _precision(precision, device)
@@ -149,10 +152,10 @@ def evaluate(
         images = split.read(_equal_share(n).split(batch_size))
         logits = torch.cat([model(data.normalise(batch, mean, std)).float() for batch in images])
         logits = distributed.gather(logits)[:n]
-        loss = F.cross_entropy(logits, split.labels).item()
-    predicted = logits.argmax(1)
+        loss = cross_entropy(logits, split.labels).item()
+    predicted = predict(logits)
     top1 = 100 * (predicted == split.labels).sum().item() / n
-    return Metrics(top1, f1(predicted, split.labels, logits.shape[1]), loss, n, _top5(logits, split.labels))
+    return Metrics(top1, f1(predicted, split.labels, max(2, logits.shape[1])), loss, n, _top5(logits, split.labels))
 
 
 def recalibrate(
@@ -243,13 +246,13 @@ def _step(
     """One descent; the mean loss and the number of right answers before it, left on the device."""
     with torch.autocast(batch.inputs.device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
         logits = model(batch.inputs)
-    loss = F.cross_entropy(logits.float(), batch.labels)
+    loss = cross_entropy(logits.float(), batch.labels)
     optimizer.zero_grad(set_to_none=True)
     (loss * batch.weight).backward()
     if regularise is not None:
         regularise()
     optimizer.step()
-    return loss.detach(), (logits.detach().argmax(1) == batch.labels).sum()
+    return loss.detach(), (predict(logits.detach()) == batch.labels).sum()
 
 
 def _trained(model: nn.Module, trainable: str) -> list[nn.Module]:

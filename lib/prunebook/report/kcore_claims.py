@@ -164,7 +164,8 @@ def shown_claims(frame: pd.DataFrame, of: str = "paper") -> Any:
     narrow = lines.map(html.escape).replace("\n", "<br>", regex=True)
     narrow["claim"] = "<b>" + narrow.place + "</b><br>" + narrow.claim + "<br><i>By: " + narrow["tested by"] + "</i>"
     caption = f"The {of}'s claims, tested. {frame.attrs['repetitions']}"
-    return tables.page_style(narrow[["claim", "here", "verdict"]].style.hide().set_caption(caption))
+    style = tables.page_style(narrow[["claim", "here", "verdict"]].style.hide().set_caption(caption))
+    return style.set_table_attributes('class="claims"')  # on a phone one below the other, by the book's style sheet
 
 
 def over_what(r: Records) -> str:

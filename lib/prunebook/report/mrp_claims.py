@@ -4,17 +4,14 @@ Nothing else of the paper is public, so each is tested in our reading of it. Eve
 by the rule that stands with the claim; `CLAIM_VERDICTS` says what each word means.
 """
 
-import html
 from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
-from prunebook.errors import choose
 from prunebook.methods.baselines import CRITERIA
 from prunebook.report import mrp_evidence as by
-from prunebook.report import tables
-from prunebook.report.kcore_claims import Claim, Network, Said, judged
+from prunebook.report.kcore_claims import Claim, Network, Said, by_part, table_of
 from prunebook.report.mrp_evidence import Frames, Records
 from prunebook.report.mrp_tables import FEW, SAME_FR
 from prunebook.studies.mrp import PAPER, READINGS, RULES, STEPS
@@ -54,21 +51,8 @@ def claims(**records: Sequence[Record]) -> pd.DataFrame:
         (`conditions`). The tests of the hypothesis are corrected for each other; no correction is made for the number of
         claims, and `attrs["repetitions"]` says so.
     """
-    for name in records:
-        choose("records", name, Records._fields)
-    frames = Frames.of(Records(**records))
-    found = pd.DataFrame([judged(claim, frames, conditions) for claim in CLAIMS])
-    found.attrs["repetitions"] = over_what(frames)
-    return found
-
-
-def shown_claims(frame: pd.DataFrame) -> Any:
-    """`claims` for a page of a book: each case on its own line."""
-    lines = frame.assign(here=frame.here.str.replace("; | — ", "\n", regex=True))
-    narrow = lines.map(html.escape).replace("\n", "<br>", regex=True)
-    narrow["claim"] = "<b>" + narrow.place + "</b><br>" + narrow.claim + "<br><i>By: " + narrow["tested by"] + "</i>"
-    caption = f"The abstract's claims, tested. {frame.attrs['repetitions']}"
-    return tables.page_style(narrow[["claim", "here", "verdict"]].style.hide().set_caption(caption))
+    frames = Frames.of(by_part(Records, records))
+    return table_of(CLAIMS, frames, conditions, over_what(frames))
 
 
 def over_what(f: Frames) -> str:

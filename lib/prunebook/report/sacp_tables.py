@@ -572,4 +572,5 @@ def shown(n: int, frame: pd.DataFrame, caption: str = "") -> Any:
     sentences = [", ".join([f"The paper's Table {n}", *same, "CIFAR-10"]), caption]
     style = narrow.style.hide().set_caption(" ".join(f"{sentence.rstrip('.')}." for sentence in sentences if sentence))
     bold = frame.ours.tolist()
-    return tables.page_style(style).apply(lambda _: ["font-weight: bold" if ours else "" for ours in bold], axis=0)
+    styled = tables.page_style(style, tables.VERDICT_COLUMN)
+    return styled.apply(lambda _: ["font-weight: bold" if ours else "" for ours in bold], axis=0)

@@ -240,6 +240,10 @@ def _day(record: Record) -> str:
     return str(record.provenance["finished"])[:10]
 
 
+# Else the longest text would be in the narrowest column.
+VERDICT_COLUMN = {"selector": "td:last-child", "props": "min-width: 26em;"}
+
+
 def page_style(style: Any, *more: Mapping[str, str]) -> Any:
     """The look of a table with much text: narrow cells, read from their upper left; `more` are styles as pandas has them."""
     cells = {"selector": "td, th", "props": "padding: 0.2em 0.45em; vertical-align: top; text-align: left;"}

@@ -1,6 +1,7 @@
 """Trials: everything expensive, described as data, run once, recorded, and read ever after."""
 
-from prunebook.trials import communities as _communities  # noqa: F401  importing these registers the tasks
+from prunebook.trials import annealing as _annealing  # noqa: F401  importing these registers the tasks
+from prunebook.trials import communities as _communities  # noqa: F401
 from prunebook.trials import comparisons as _comparisons  # noqa: F401
 from prunebook.trials import searching as _searching  # noqa: F401
 from prunebook.trials import tasks as _tasks  # noqa: F401

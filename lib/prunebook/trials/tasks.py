@@ -10,7 +10,7 @@ import torch
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
-from prunebook import data, distributed, features, measure, models, phash, training, weights
+from prunebook import data, distributed, features, measure, models, phash, tables, training, weights
 from prunebook import importance as gradcam
 from prunebook.errors import choose, require
 from prunebook.methods import kcore
@@ -62,7 +62,8 @@ class Baseline(Parameters):
     weights: str | None = None
     pretrained: str | None = Field(None, min_length=1, description="file of weights to start from, or torchvision:NAME")
     fit: Fit | None = None
-    normalise: Literal["dataset", "imagenet"] = "dataset"
+    normalise: Literal["dataset", "imagenet", "none"] = "dataset"
+    one_logit: bool = Field(False, description="of two classes, one output: the logit of class 1")
 
     @field_validator("dataset")
     @classmethod
@@ -80,6 +81,8 @@ class Baseline(Parameters):
     def _one_source(self) -> "Baseline":
         require((self.weights is None) != (self.fit is None), "weights", self.weights, "given exactly where fit is not")
         require(self.pretrained is None or self.fit is not None, "pretrained", self.pretrained, "given only with fit")
+        table = self.dataset in tables.NAMES
+        require(not (table and self.fit and self.fit.augment), "fit.augment", True, f"false for {self.dataset}, a table")
         return self
 
     def describe(self) -> str:
@@ -180,7 +183,7 @@ def baseline(p: Baseline, context: Context) -> dict[str, Any]:
         file = {"file": p.weights, "sha256": weights.sha256(weights.find(p.weights))}
     else:
         assert p.fit is not None
-        model = models.build(p.arch, dataset.num_classes, dataset.in_channels, seed=p.fit.seed, **p.options)
+        model = models.build(p.arch, outputs(p, dataset), dataset.in_channels, seed=p.fit.seed, **p.options)
         file = _start(model, p.arch, p.pretrained) if p.pretrained else {}
         model = model.to(context.device)
         with context.timed("fit"):
@@ -327,18 +330,30 @@ def load_data(p: Baseline, context: Context) -> data.Dataset:
 
 
 def normalisation(p: Baseline, dataset: data.Dataset) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel by which images are normalised."""
+    """Mean and standard deviation of each channel by which images are normalised, from [0, 1]; 0 and 1 for "none"."""
+    if p.normalise == "none":
+        return (0.0,) * dataset.in_channels, (1.0,) * dataset.in_channels
     if p.normalise == "imagenet":
         require(dataset.in_channels == 3, "normalise", p.normalise, "'dataset' for images without three channels")
         return IMAGENET
     return dataset.mean, dataset.std
 
 
+def outputs(p: Baseline, dataset: data.Dataset) -> int:
+    """How many outputs the network has: one for each class, or one for two."""
+    if not p.one_logit:
+        return dataset.num_classes
+    require(
+        dataset.num_classes == 2, "one_logit", p.one_logit, f"false for the {dataset.num_classes} classes of {p.dataset}"
+    )
+    return 1
+
+
 def load_network(p: Baseline, dataset: data.Dataset, context: Context) -> nn.Module:
     """The baseline's network on the context's device: from the given weights, or as its own trial trained it."""
     if p.weights is None:
         return weights.load(context.network(Trial("baseline", p.model_dump(mode="json")))).to(context.device)
-    model = models.build(p.arch, dataset.num_classes, dataset.in_channels, **p.options)
+    model = models.build(p.arch, outputs(p, dataset), dataset.in_channels, **p.options)
     weights.load_into(model, weights.find(p.weights))
     return model.to(context.device)
 

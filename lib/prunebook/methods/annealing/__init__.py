@@ -4,7 +4,7 @@ No data is used but the bounds of an input. Of two units of a layer, one goes an
 How little that changes is judged by bounds of the change of the network's outputs.
 
 `measures` has the paper's numbers by their equations, `network` the bounds by interval arithmetic, `zonotopes` tighter ones
-of ours, `official` those of the authors' code, and `plan` Algorithm 1 in both readings.
+of ours, `official` those of the authors' code, and `plan` Algorithm 1 in both readings. `truth` has what a removal does.
 
 References
 ----------
@@ -27,7 +27,8 @@ from prunebook.methods.annealing.measures import (
     temperature,
 )
 from prunebook.methods.annealing.network import ACTIVATIONS, Network, impact, interval, read
-from prunebook.methods.annealing.plan import BOUNDS, LAYERS, MODES, epochs, plan, replay
+from prunebook.methods.annealing.plan import BOUNDS, LAYERS, MODES, epochs, impacts, plan, replay
+from prunebook.methods.annealing.truth import changes
 from prunebook.methods.annealing.zonotopes import bounded
 
 __all__ = [
@@ -42,11 +43,13 @@ __all__ = [
     "Network",
     "acceptance",
     "bounded",
+    "changes",
     "density",
     "energy",
     "entropy",
     "epochs",
     "impact",
+    "impacts",
     "interval",
     "norm",
     "plan",

@@ -53,12 +53,16 @@ def saliency(
 
     Returns
     -------
-    Tensor (n, n), nominees by rows; the diagonal means nothing. In float64.
+    Tensor (n, n), nominees by rows; the diagonal means nothing. In float64. Raises BadValue for weights or biases that are
+    not finite.
     """
     choose("variant", variant, VARIANTS)
     scale = choose("scale", scale or {"paper": "mean", "official": "delegate"}[variant], SCALES)
     n = len(incoming)
     require(len(outgoing) == n, "len(outgoing)", len(outgoing), f"the number of units, {n}")
+    for name, values in (("incoming", incoming), ("bias", bias), ("outgoing", outgoing)):
+        finite = values is None or bool(torch.isfinite(values).all())
+        require(finite, name, "a tensor with NaN or infinity", "finite numbers only")
     w, out = incoming.detach().double().reshape(n, -1), outgoing.detach().double().reshape(n, -1)
     b = torch.zeros(n, dtype=torch.float64, device=w.device) if bias is None else bias.detach().double()
     difference, total = (b[:, None] - b).abs(), (b[:, None] + b).abs()
@@ -135,9 +139,12 @@ def energy(
     """Eq. 8: alpha sigma(NORM) + beta sigma(ENT) of the impact `delta` on the outputs: (..., n) -> (...). Low is good.
 
     `kind` is that of `squash`; by default the variant's: "symmetric" for "paper", "logistic" for "official". Raises BadValue
-    unless alpha and beta are at least 0 and add up to 1.
+    unless alpha and beta are at least 0 and add up to 1, and for an impact with NaN or without outputs.
     """
     choose("variant", variant, VARIANTS)
+    require(delta.lower.shape[-1] > 0, "the number of outputs of delta", 0, "at least 1")
+    known = not bool(delta.lower.isnan().any() or delta.upper.isnan().any())
+    require(known, "delta", "with NaN", "bounds that are numbers")
     require(
         min(alpha, beta) >= 0 and math.isclose(alpha + beta, 1), "alpha and beta", (alpha, beta), "shares that add up to 1"
     )
@@ -153,13 +160,15 @@ def temperature(done: int, of: int, variant: str = "paper") -> float:
     are formed before the walk, so it starts near 0, and rises as pairs are dropped.
     """
     choose("variant", variant, VARIANTS)
-    require(of > 0 and 0 <= done <= of, "done", done, f"from 0 to {of}")
+    require(of > 0, "of", of, "at least 1")
+    require(0 <= done <= of, "done", done, f"from 0 to {of}")
     return (1 if variant == "paper" else 1.0001) - done / of
 
 
 def acceptance(energy: float, previous: float, temperature: float) -> float:
     """Eq. 9: min(1, exp(-(energy - previous) / temperature)), the probability to accept; at temperature 0 its limit."""
     require(temperature >= 0, "temperature", temperature, "at least 0")
+    require(not math.isnan(energy - previous), "energy", energy, f"a number to compare with {previous}")
     if energy <= previous:
         return 1.0
     return math.exp(-(energy - previous) / temperature) if temperature > 0 else 0.0

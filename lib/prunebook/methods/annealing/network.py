@@ -177,7 +177,8 @@ def read(model: nn.Module, input_bounds: Bounds, example_inputs: Tensor | None =
     example_inputs : Tensor (1, ...)
         For its shape alone, where bounds are numbers and the first layer is a convolution.
 
-    Raises BadValue for a network of another kind, weights or bounds with NaN or infinity, lower bounds above upper ones.
+    Raises BadValue for a network of another kind, weights or bounds with NaN or infinity, lower bounds above upper ones, or
+    an input of a shape that the network does not take.
     """
     layers, before = list[Layer](), list[Step]()
     traced = tracing.trace(model)
@@ -198,7 +199,9 @@ def read(model: nn.Module, input_bounds: Bounds, example_inputs: Tensor | None =
         else:
             before += _steps(node, module)
     require(len(layers) > 0, "model", type(model).__name__, "a network with linear layers or convolutions")
-    return Network(layers, before, _box(input_bounds, layers[0], example_inputs))
+    network = Network(layers, before, _box(input_bounds, layers[0], example_inputs))
+    _check_shape(network)
+    return network
 
 
 def interval(
@@ -215,11 +218,14 @@ def interval(
         For "official" a ReLU gives the lower bound 0 and leaves the upper one, even where it is below 0; and what comes of
         that is taken as `inputs` of the next layer.
 
-    Returns Interval (..., n). Raises BadValue for a lower bound above its upper one, or another activation.
+    Returns Interval (..., n). Raises BadValue for a lower bound above its upper one (not for "official", which makes such
+    itself), numbers that are not finite, shapes that do not fit, or another activation.
     """
     choose("variant", variant, VARIANTS)
-    if variant == "paper":
-        _check_bounds(*inputs)
+    _check_bounds(*inputs, "inputs", ordered=variant == "paper")
+    _check_finite("weight or bias", weight, bias)
+    read = inputs.lower.shape[-1]
+    require(weight.shape[1] == read, "the number of inputs of weight", weight.shape[1], f"that of the bounds, {read}")
     layer = Layer("", weight, weight.new_zeros(len(weight)) if bias is None else bias)
     bounds = layer.bounds(inputs)
     if activation is None:
@@ -247,8 +253,19 @@ def impact(
     Interval (m, outputs)
         Of (delegate - nominee) times the outgoing weights of the nominee. For "official" times those of the delegate, which
         bounds no change at all.
+
+    Raises BadValue for numbers of units that are not there, bounds as in `interval`, weights that are not finite.
     """
     choose("variant", variant, VARIANTS)
+    _check_bounds(*units, "units", ordered=variant == "paper")
+    _check_finite("outgoing", outgoing)
+    n = outgoing.shape[1]
+    require(
+        units.lower.shape == (n,), "the shape of units", tuple(units.lower.shape), f"({n},), one for each column of outgoing"
+    )
+    require(len(nominees) == len(delegates), "the number of delegates", len(delegates), f"that of nominees, {len(nominees)}")
+    unknown = [unit for unit in (*nominees, *delegates) if not 0 <= unit < n]
+    require(not unknown, "a nominee or delegate", unknown[0] if unknown else None, f"a unit from 0 to {n - 1}")
     i, j = torch.as_tensor(nominees), torch.as_tensor(delegates)
     apart = Interval(units.lower[j] - units.upper[i], units.upper[j] - units.lower[i])
     layer = Layer("", outgoing, outgoing.new_zeros(len(outgoing)))
@@ -259,9 +276,12 @@ def _box(input_bounds: Bounds, first: Layer, example_inputs: Tensor | None) -> I
     require(
         isinstance(input_bounds, tuple | list) and len(input_bounds) == 2, "input_bounds", input_bounds, "(lower, upper)"
     )
-    lower, upper = (torch.as_tensor(bound, dtype=torch.float64).cpu() for bound in input_bounds)
+    try:
+        lower, upper = (torch.as_tensor(bound, dtype=torch.float64).cpu() for bound in input_bounds)
+        shape = torch.broadcast_shapes(lower.shape, upper.shape)
+    except (TypeError, ValueError, RuntimeError):
+        raise BadValue("input_bounds must be (lower, upper): two numbers, or two tensors of an input's shape") from None
     _check_bounds(lower, upper)
-    shape = torch.broadcast_shapes(lower.shape, upper.shape)
     if shape == ():
         if example_inputs is not None:
             shape = example_inputs.shape[1:]
@@ -272,10 +292,27 @@ def _box(input_bounds: Bounds, first: Layer, example_inputs: Tensor | None) -> I
     return Interval(lower.expand(1, *shape), upper.expand(1, *shape))
 
 
-def _check_bounds(lower: Tensor, upper: Tensor) -> None:
+def _check_shape(network: Network) -> None:
+    if network.box is None:
+        return
+    try:
+        network.arriving()
+    except RuntimeError:  # PyTorch's, of one layer or another
+        shape = tuple(network.box.lower.shape[1:])
+        raise BadValue(
+            f"an input of shape {shape}, that of input_bounds or example_inputs, does not fit the network"
+        ) from None
+
+
+def _check_finite(name: str, *tensors: Tensor | None) -> None:
+    finite = all(bool(torch.isfinite(tensor).all()) for tensor in tensors if tensor is not None)
+    require(finite, name, "a tensor with NaN or infinity", "finite numbers only")
+
+
+def _check_bounds(lower: Tensor, upper: Tensor, name: str = "input_bounds", ordered: bool = True) -> None:
     finite = bool(torch.isfinite(lower).all() and torch.isfinite(upper).all())
-    require(finite, "input_bounds", "with NaN or infinity", "finite numbers")
-    if bool((lower > upper).any()):
+    require(finite, name, "with NaN or infinity", "finite numbers")
+    if ordered and bool((lower > upper).any()):
         where = (lower > upper).nonzero()[0].tolist() if lower.dim() or upper.dim() else []
         at = f" at {where}" if where else ""
         worst = float((lower - upper).max())
@@ -285,9 +322,8 @@ def _check_bounds(lower: Tensor, upper: Tensor) -> None:
 def _layer(name: str, module: nn.Linear | nn.Conv2d, before: list[Step]) -> Layer:
     weight = module.weight.detach().double().cpu().clone()
     bias = weight.new_zeros(len(weight)) if module.bias is None else module.bias.detach().double().cpu().clone()
-    for part, tensor in (("weight", weight), ("bias", bias)):
-        finite = bool(torch.isfinite(tensor).all())
-        require(finite, f"{part} of layer {name!r}", "a tensor with NaN or infinity", "finite numbers only")
+    _check_finite(f"weight of layer {name!r}", weight)
+    _check_finite(f"bias of layer {name!r}", bias)
     if isinstance(module, nn.Linear):
         return Layer(name, weight, bias, before)
     require(module.groups == 1, f"the number of groups of layer {name!r}", module.groups, "1")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from prunebook.errors import choose, require
 from prunebook.methods.annealing import official
-from prunebook.methods.annealing.measures import SCALES, SQUASHES, VARIANTS
+from prunebook.methods.annealing.measures import SCALES, SQUASHES, VARIANTS, Interval
 from prunebook.methods.annealing.network import Bounds, read
 from prunebook.methods.annealing.official import Official
 from prunebook.methods.annealing.paper import Paper
@@ -126,7 +126,7 @@ def plan(
     network = read(model, input_bounds, example_inputs)
     if layers == "dense":
         network = network.dense_part()
-    given = (float(torch.as_tensor(input_bounds[0]).min()), float(torch.as_tensor(input_bounds[1]).max()))
+    given = _hull(input_bounds)
     if variant == "official":
         official.check(network, input_bounds)
     options: dict[str, Any] = {"target": target, "step": step, "variant": variant, "alpha": alpha, "beta": beta, "phi": phi}
@@ -141,6 +141,30 @@ def plan(
     return _plan(
         {network.layers[i].name: network.layers[i].width for i in run.scope}, run.took_over(), parameters, run.deleted
     )
+
+
+def impacts(
+    model: nn.Module,
+    input_bounds: Bounds,
+    layer: str,
+    pairs: Tensor,
+    variant: str = "paper",
+    bounds: str = "interval",
+    example_inputs: Tensor | None = None,
+) -> Interval:
+    """Bounds of the change of the outputs (m, outputs) where of a hidden linear layer's pairs (m, 2) one alone is removed.
+
+    A pair is nominee, delegate; all else is as in `plan`. Raises BadValue for a layer that is no hidden linear one.
+    """
+    choose("variant", variant, VARIANTS)
+    choose("bounds", bounds, BOUNDS)
+    network = read(model, input_bounds, example_inputs).dense_part()
+    if variant == "official":
+        official.check(network, input_bounds)
+    names = {network.layers[index].name: index for index in network.dense()}
+    options = {"seed": 0, "layers": "dense", "variant": variant, "bounds": bounds}
+    run = (Paper if variant == "paper" else Official)(network, _hull(input_bounds), options)
+    return run.impacts(names[choose("layer", layer, names)], pairs)
 
 
 def replay(whole: PruningPlan, epochs: int) -> PruningPlan:
@@ -180,6 +204,10 @@ def _plan(
     )  # fmt: skip
 
 
+def _hull(bounds: Bounds) -> tuple[float, float]:
+    return float(torch.as_tensor(bounds[0]).min()), float(torch.as_tensor(bounds[1]).max())
+
+
 def _others(units: Iterable[int], wide: int) -> list[int]:
     without = set(units)
     return [unit for unit in range(wide) if unit not in without]
@@ -203,7 +231,7 @@ def _check(
     for name, value in (("alpha", alpha), ("beta", beta), ("phi", phi)):
         require(_is_number(value) and 0 <= value <= 1, name, value, "from 0 to 1")
     require(math.isclose(alpha + beta, 1), "alpha and beta", (alpha, beta), "shares that add up to 1")
-    require(isinstance(seed, int) and seed >= 0, "seed", seed, "a whole number of at least 0")
+    require(isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0, "seed", seed, "a whole number of at least 0")
     choose("mode", mode, MODES)
     choose("bounds", bounds, BOUNDS)
     choose("layers", layers, LAYERS)

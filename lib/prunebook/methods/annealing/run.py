@@ -1,6 +1,7 @@
 """A network in the course of pruning: what both variants of Algorithm 1 share."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -26,7 +27,7 @@ class Found(NamedTuple):
     walked: int
 
 
-class Run:
+class Run(ABC):
     """A network in the course of pruning, the same for both variants."""
 
     def __init__(self, network: Network, given: tuple[float, float], options: dict[str, Any]) -> None:
@@ -46,8 +47,9 @@ class Run:
         self._seen: tuple[int, Any] = (-1, None)
         self._changes = 0
 
+    @abstractmethod
     def go(self) -> None:
-        raise NotImplementedError
+        """Remove from all layers in scope, until the target is reached."""
 
     def at_once(self, index: int) -> int:
         return math.ceil(self.options["step"] * self.network.layers[index].width - 1e-9)
@@ -85,8 +87,9 @@ class Run:
         lower, upper = (torch.stack(bound).sum(0) for bound in zip(*found.impacts, strict=True))
         return Interval(lower, upper)
 
+    @abstractmethod
     def plain_impacts(self, index: int, nominees: Tensor, delegates: Tensor) -> Interval:
-        raise NotImplementedError
+        """`impacts` by the variant's interval arithmetic, for m nominees and delegates each."""
 
     def looked(self, look: Callable[[], Any]) -> Any:
         """What `look` finds in the network as it is now; looked for once, until the network changes."""

@@ -1,0 +1,463 @@
+"""How each claim of the annealing paper (Meng et al. 2022) is tested: from records to cases with a verdict.
+
+A function per claim; what they say together is in `annealing_claims`. Repetitions are trained networks, of each the mean
+over its rounds; of a single network they are its rounds, and the verdict says so. Differences are paired by network and
+round.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from statistics import fmean
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from prunebook.report import annealing_tables as made
+from prunebook.report.annealing_tables import HALF, level, network, titled
+from prunebook.report.dice_evidence import above, alike, side
+from prunebook.report.kcore_claims import Case, Network, signed
+from prunebook.report.tables import Values, paired, repetitions, spread
+from prunebook.studies.annealing import DECISIONS, ONE_SHOT
+from prunebook.trials import Record, Trial
+
+THEIRS = ("paper", "official")  # the readings that the paper's results are tested with
+FOLLOWED = (*THEIRS, "absolute")  # those that the parts of the method are tested with
+IMAGES = ("mnist", "cifar10", "fashion_mnist", "digits")  # datasets whose robustness the paper could speak of
+KEPT = 50.0  # percent of the original
+AT_HALF, AT_MORE = 50.0, 70.0  # shares that sections I and VI.B name
+LOSSLESS = 1.0  # points
+SAME = 1.0  # points of accuracy, mean over shares, that two choices may differ by
+MINUTES = 480.0  # seconds: "within 8 minutes"
+SATURATED = 1e-3  # of 1: a squashed NORM so near to it tells no two prunings apart by as much as entropy does
+OF_USE = 90.0  # percent of the original accuracy: a network with less is of little use
+SAME_TREND = 0.9  # rank correlation along a curve
+ONE, SEVERAL = 1, 2  # trained networks behind a case, where `Case` has epochs
+
+
+class Records(NamedTuple):
+    """What the claims are tested with, by the parts of the study (`studies.annealing.parts`)."""
+
+    baselines: Sequence[Record] = ()
+    paces: Sequence[Record] = ()
+    decays: Sequence[Record] = ()
+    impacts: Sequence[Record] = ()
+    choices: Sequence[Record] = ()
+
+
+class Frames(NamedTuple):
+    """The tables of `annealing_tables` that the claims are tested on."""
+
+    frame: pd.DataFrame  # of `points`, readings and choices
+    predictors: pd.DataFrame
+    decays: Sequence[Record]
+    paces: Sequence[Record]
+    impacts: Sequence[Record]
+
+    @classmethod
+    def of(cls, r: Records) -> "Frames":
+        return cls(made.points([*r.decays, *r.choices]), made.predictors(r.impacts), r.decays, r.paces, r.impacts)
+
+    def networks(self) -> Iterable[tuple[str, str, pd.DataFrame]]:
+        """Every dataset, its name, and its rows."""
+        groups: Any = self.frame.groupby(["dataset", "arch"], sort=False) if len(self.frame) else []
+        return [(dataset, network(dataset), rows) for (dataset, _), rows in groups]
+
+
+def on(rows: pd.DataFrame) -> frozenset[Network]:
+    """The networks before pruning; the paper prints no MACs."""
+    return frozenset(Network(*values, math.nan) for values in zip(rows.dataset, rows.arch, rows.width, strict=True))
+
+
+def _networks(baselines: Iterable[Mapping[str, Any]]) -> frozenset[Network]:
+    """The same by the parameters of their training."""
+    return frozenset(Network(b["dataset"], b["arch"], b["options"].get("width", 1), math.nan) for b in baselines)
+
+
+def _trained(rows: pd.DataFrame) -> int:
+    return ONE if rows.seed.nunique() == 1 else SEVERAL
+
+
+def _case(name: str, values: Values, numbers: str, verdict: str, unit: str, rows: pd.DataFrame) -> Case:
+    return Case(name, numbers, verdict if values else "undecided", unit, on(rows), _trained(rows))
+
+
+def _attacks(rows: pd.DataFrame, attack: str = "fgsm") -> list[str]:
+    """The metrics of robust instances as Definition III.2 counts them, by an attack."""
+    return [metric for metric in made.metrics(rows) if metric.startswith(attack) and rows[metric].notna().any()]
+
+
+def _those(rows: pd.DataFrame, readings: Sequence[str] = FOLLOWED) -> list[str]:
+    return [name for name in readings if (rows.reading == name).any()]
+
+
+# What is kept
+
+
+def keeps(share: float, robust: bool) -> Callable[[Frames], list[Case]]:
+    """Whether at least `KEPT` percent of the original are left at a share, and more than one answer to all would have."""
+
+    def cases(f: Frames) -> list[Case]:
+        found = []
+        for dataset, name, rows in f.networks():
+            for reading in _those(rows, THEIRS):
+                own = rows[rows.reading == reading]
+                for metric in _attacks(own) if robust and dataset in IMAGES else [] if robust else ["top1"]:
+                    words = f", {titled(metric).removesuffix(', %').removeprefix('robust, ')}" if robust else ""
+                    found += _kept(f"{name}, {reading}{words}", own, metric, share)
+        return found
+
+    return cases
+
+
+def _kept(name: str, own: pd.DataFrame, metric: str, share: float) -> list[Case]:
+    left = made.kept(own, metric, share)
+    if left.empty:
+        return []
+    values = repetitions(left, "kept")
+    one = left["constant top1" if metric == "top1" else "constant robust"]
+    beyond = repetitions(left.assign(beyond=left[metric] - one), "beyond")
+    verdict = above(values, KEPT)
+    if verdict == "holds here" and above(beyond, 0) != "holds here":
+        verdict = "as one answer to all"
+    numbers = f"{spread(values)} ({len(values)}), one answer to all {fmean(100 * one / left[f'{metric} before']):.0f}"
+    return [_case(name, values, numbers, verdict, f"% of the original at {share:g} % gone", own)]
+
+
+def lossless(f: Frames) -> list[Case]:
+    """Model 1: points of accuracy and of robust instances that are lost at the end of the pruning."""
+    cases = []
+    for dataset, name, rows in f.networks():
+        if dataset == "creditcard":
+            for reading in _those(rows, THEIRS):
+                own = rows[rows.reading == reading]
+                for metric in ("top1", *_attacks(own)):
+                    lost = _lost(own, metric, float(own.removed.max()))
+                    verdict = _below(lost, LOSSLESS)
+                    case = f"{name}, {reading}, {titled(metric).removesuffix(', %')}"
+                    cases.append(_case(case, lost, f"{spread(lost)} ({len(lost)})", verdict, "points lost at the end", own))
+    return cases
+
+
+def both_lossless(f: Frames) -> list[Case]:
+    """Model 1: the same of accuracy, up to where one-shot pruning ends, for it as well."""
+    cases = []
+    for dataset, name, rows in f.networks():
+        if dataset == "creditcard":
+            for reading in [*_those(rows, THEIRS), *(one for one in ONE_SHOT.values() if (rows.reading == one).any())]:
+                own = rows[rows.reading == reading]
+                lost = _lost(own, "top1", HALF)
+                numbers, verdict = f"{spread(lost)} ({len(lost)})", _below(lost, LOSSLESS)
+                cases.append(_case(f"{name}, {reading}", lost, numbers, verdict, "points lost at 50 % gone", own))
+    return cases
+
+
+def _lost(own: pd.DataFrame, metric: str, share: float) -> Values:
+    ends: Any = own.groupby(["seed", "draw"]).removed.max()
+    rows = made.at(own, [min(share, float(ends.min()))])
+    return repetitions(rows.assign(lost=rows[f"{metric} before"] - rows[metric]), "lost")
+
+
+def _below(values: Values, limit: float) -> str:
+    return above(Values(-value for value in values), -limit)
+
+
+def grows(f: Frames) -> list[Case]:
+    """Whether robust instances increase at first: the mean over shares up to 30 %, minus their number before.
+
+    One answer to all inputs is perfectly robust where it is right: more robust instances, but no more than that has, may
+    come of a network that tells less and less apart.
+    """
+    cases = []
+    for dataset, name, rows in f.networks():
+        for reading in _those(rows, THEIRS) if dataset in IMAGES else []:
+            own = rows[rows.reading == reading]
+            for metric in _attacks(own):
+                found = made.at(own, [10.0, 20.0, 30.0])
+                gain = repetitions(found.assign(gain=found[metric] - found[f"{metric} before"]), "gain")
+                verdict = side(gain)
+                if verdict == "holds here" and found[metric].mean() <= found["constant robust"].mean():
+                    verdict = "as one answer to all"
+                case = f"{name}, {reading}, {titled(metric).removesuffix(', %').removeprefix('robust, ')}"
+                unit = "points of robust instances, mean at 10, 20 and 30 % gone, minus before"
+                cases.append(_case(case, gain, signed(gain), verdict, unit, own))
+    return cases
+
+
+def same_trend(f: Frames) -> list[Case]:
+    """Spearman's rho of accuracy and robust instances along a curve, by FGSM and where it was counted by PGD."""
+    cases = []
+    for dataset, name, rows in f.networks():
+        for reading in _those(rows, THEIRS) if dataset in IMAGES else []:
+            own = rows[rows.reading == reading]
+            for metric in [*_attacks(own), *_attacks(own, "pgd")]:
+                rhos = []
+                for (seed, draw), curve in own.groupby(["seed", "draw"]):
+                    rho = made.rank_correlation(curve.top1.tolist(), curve[metric].tolist())
+                    rhos.append({"seed": seed, "draw": draw, "rho": rho})
+                values = repetitions(pd.DataFrame(rhos), "rho")
+                case = f"{name}, {reading}, {titled(metric).removesuffix(', %').removeprefix('robust, ')}"
+                numbers = f"{spread(values)} ({len(values)})"
+                cases.append(_case(case, values, numbers, above(values, SAME_TREND), "Spearman's rho along the curve", own))
+    return cases
+
+
+# Against one-shot pruning, and against chance
+
+
+def ahead_of_one_shot(robust: bool) -> Callable[[Frames], list[Case]]:
+    """Mean over the shares up to a half, minus that of the baseline with the reading's own saliency."""
+
+    def cases(f: Frames) -> list[Case]:
+        found = []
+        for dataset, name, rows in f.networks():
+            for reading in _those(rows):
+                for metric in _attacks(rows) if robust and dataset in IMAGES else [] if robust else ["top1"]:
+                    found += _minus(name, rows, reading, ONE_SHOT[reading], metric)
+        return found
+
+    return cases
+
+
+def _minus(name: str, rows: pd.DataFrame, first: str, second: str, metric: str = "top1", most: float = HALF) -> list[Case]:
+    """The mean level of one decision minus that of another, paired."""
+    one, other = rows[rows.reading == first], rows[rows.reading == second]
+    if one.empty or other.empty:
+        return []
+    gap = _gap(one, other, metric, most)
+    words = "" if metric == "top1" else f", {titled(metric).removesuffix(', %').removeprefix('robust, ')}"
+    unit = f"{'top-1' if metric == 'top1' else 'robust instances'}, points, mean to {most:g} % gone"
+    return [_case(f"{name}, {first} minus {second}{words}", gap, signed(gap) if gap else "—", side(gap), unit, one)]
+
+
+def _gap(one: pd.DataFrame, other: pd.DataFrame, metric: str, most: float) -> Values:
+    """One minus the other, of each network and round; what draws nothing has one round, which stands for all."""
+    first, second = level(one, metric, most), level(other, metric, most)
+    if first.draw.nunique() == 1 or second.draw.nunique() == 1:
+        pairs = first.merge(second, on="seed", suffixes=("", " of it"))
+        return repetitions(pairs.assign(gap=pairs.level - pairs["level of it"]), "gap")
+    return paired(first, second, "level")
+
+
+def gains_as_much(dataset: str, metric: str, percent: float) -> Callable[[Frames], list[Case]]:
+    """The largest improvement over one-shot pruning at any share up to a half, of each repetition, beside the printed one.
+
+    The largest of several is above 0 by chance, so that random pairs have to stay behind it.
+    """
+
+    def cases(f: Frames) -> list[Case]:
+        found = []
+        for name, words, rows in f.networks():
+            if name != dataset:
+                continue
+            attacks = _attacks(rows)
+            for column in ["top1"] if metric == "top1" else attacks:
+                gains = made.improvements(rows, column)
+                largest = gains.groupby(["reading", "seed", "draw"], sort=False).gain.max().reset_index()
+                chance = repetitions(largest[largest.reading == "random pairs"], "gain")
+                for reading in _those(rows, THEIRS):
+                    values = repetitions(largest[largest.reading == reading], "gain")
+                    if values:
+                        found.append(_largest(words, reading, column, values, chance, percent, rows))
+        return found
+
+    return cases
+
+
+def _largest(
+    name: str, reading: str, metric: str, values: Values, chance: Values, percent: float, rows: pd.DataFrame
+) -> Case:
+    verdict = above(values, percent)
+    if verdict == "holds here" and reading == "paper" and chance and fmean(chance) >= fmean(values):
+        verdict = "as random pairs"
+    words = "" if metric == "top1" else f", {titled(metric).removesuffix(', %').removeprefix('robust, ')}"
+    numbers = f"{spread(values)} ({len(values)}), in the paper {percent:g}"
+    numbers += f"; random pairs above one-shot {spread(chance)}" if reading == "paper" and chance else ""
+    unit = "largest improvement up to 50 % gone, % of the baseline"
+    return _case(f"{name}, {reading}{words}", values, numbers.replace("; ", ", "), verdict, unit, rows)
+
+
+def ahead_of(*others: str, most: float = 75.0) -> Callable[[Frames], list[Case]]:
+    """Each reading minus other decisions; "*, change" stands for the reading's own choice of that name."""
+
+    def cases(f: Frames) -> list[Case]:
+        found = []
+        for _, name, rows in f.networks():
+            for reading in _those(rows):
+                for other in others:
+                    found += _minus(name, rows, reading, other.replace("*", reading), most=most)
+        return found
+
+    return cases
+
+
+def improved_by(*others: str, most: float = 75.0) -> Callable[[Frames], list[Case]]:
+    """Other decisions minus each reading, named as in `ahead_of`."""
+
+    def cases(f: Frames) -> list[Case]:
+        found = []
+        for _, name, rows in f.networks():
+            for reading in _those(rows):
+                for other in others:
+                    found += _minus(name, rows, other.replace("*", reading), reading, most=most)
+        return found
+
+    return cases
+
+
+def as_good_as(*others: str, most: float = 75.0) -> Callable[[Frames], list[Case]]:
+    """Whether other values of a parameter change the accuracy by at most `SAME` points."""
+
+    def cases(f: Frames) -> list[Case]:
+        found = []
+        for _, name, rows in f.networks():
+            for reading in _those(rows):
+                for other in (each.replace("*", reading) for each in others):
+                    one, two = rows[rows.reading == other], rows[rows.reading == reading]
+                    if len(one) and len(two) and other in DECISIONS:
+                        gap = _gap(one, two, "top1", most)
+                        unit = f"top-1, points, mean to {most:g} % gone, minus the reading's own"
+                        numbers = signed(gap) if gap else "—"
+                        found.append(_case(f"{name}, {other}", gap, numbers, alike(gap, SAME), unit, one))
+        return found
+
+    return cases
+
+
+# What the chapter expected
+
+
+def no_better(first: str, second: str, most: float = 75.0) -> Callable[[Frames], list[Case]]:
+    """Whether a decision is surely less than `SAME` points ahead of another."""
+
+    def cases(f: Frames) -> list[Case]:
+        found = []
+        for _, name, rows in f.networks():
+            one, other = rows[rows.reading == first], rows[rows.reading == second]
+            gap = _gap(one, other, "top1", most) if len(one) and len(other) else Values()
+            if gap:
+                unit = f"top-1, points, mean to {most:g} % gone"
+                found.append(_case(f"{name}, {first} minus {second}", gap, signed(gap), _below(gap, SAME), unit, one))
+        return found
+
+    return cases
+
+
+def minus(first: str, second: str, most: float = HALF) -> Callable[[Frames], list[Case]]:
+    """One decision minus another, in accuracy."""
+    return lambda f: [case for _, name, rows in f.networks() for case in _minus(name, rows, first, second, most=most)]
+
+
+def most_of_the_lead(f: Frames) -> list[Case]:
+    """The lead of the code's one-shot pruning over the text's method, less half of the lead that the whole code has."""
+    found = []
+    for _, name, rows in f.networks():
+        paper, whole, once = (rows[rows.reading == reading] for reading in ("paper", "official", "one-shot, official"))
+        if len(paper) and len(whole) and len(once):
+            levels = [level(each, "top1", HALF).groupby("seed")["level"].mean() for each in (paper, whole, once)]
+            gap = (levels[2] - levels[0]) - (levels[1] - levels[0]) / 2
+            values = Values(gap.dropna())
+            unit = "top-1, points, mean to 50 % gone: its lead over paper, less half of official's"
+            found.append(_case(name, values, signed(values) if values else "—", side(values), unit, whole))
+    return found
+
+
+def saturates(f: Frames) -> list[Case]:
+    """How far the squashed NORM of a whole pruning is from 1, in the paper's reading."""
+    found, walks = [], made.walks(f.decays)
+    for _, name, rows in f.networks():
+        own = rows[rows.reading == "paper"]
+        words = [network(*place) for place in own[["dataset", "arch"]].drop_duplicates().itertuples(index=False)]
+        here = walks[walks.network.isin(words) & (walks.reading == "paper")] if words else walks
+        for rest in here["1 - sigma"].dropna() if words else []:
+            verdict = "holds here" if rest < SATURATED else "does not hold here"
+            found.append(Case(name, f"{rest:.1g}", verdict, "1 - sigma(NORM) of all removals", on(own), _trained(own)))
+    return found
+
+
+def largest_gain_is_where_little_is_left(f: Frames) -> list[Case]:
+    """The accuracy left, in percent of the original, at the share where the gain over one-shot pruning is largest."""
+    found = []
+    for _, name, rows in f.networks():
+        gains = made.improvements(rows, "top1")
+        for reading in _those(rows):
+            own = gains[gains.reading == reading]
+            if len(own):
+                means = own.groupby("share").gain.mean()
+                share = float(means.index[int(means.argmax())])
+                left = repetitions(made.kept(rows[rows.reading == reading], "top1", share), "kept")
+                numbers = f"{means.max():+.0f} % at {share:g} % gone, {spread(left)} % of the accuracy left ({len(left)})"
+                unit = "largest mean gain over one-shot pruning"
+                found.append(_case(f"{name}, {reading}", left, numbers, _below(left, OF_USE), unit, rows))
+    return found
+
+
+def quick(f: Frames) -> list[Case]:
+    """Seconds for the MNIST network, at one or two units a layer and epoch."""
+    cases = fast(f._replace(paces=[r for r in f.paces if r.params["baseline"]["dataset"] == "mnist"]))
+    seconds = [r.times["plan"] for r in f.paces if r.params["baseline"]["dataset"] == "mnist"]
+    words = {True: "holds here", False: "does not hold here"}
+    return [case._replace(verdict=words[each <= made.SAME_TIME]) for case, each in zip(cases, seconds, strict=True)]
+
+
+# What single numbers know
+
+
+def foretells(*predictors: str, harm: str = "moved") -> Callable[[Frames], list[Case]]:
+    """Whether a number known without data has a positive rank correlation with what a removal does."""
+
+    def cases(f: Frames) -> list[Case]:
+        found, table = [], f.predictors
+        rows = table[table.predictor.isin(predictors) & (table.harm == harm)] if len(table) else table
+        for _, row in rows.iterrows():
+            probed = [r.params["baseline"] for r in f.impacts if r.params["baseline"]["dataset"] == row.dataset]
+            constant = row["constant, %"] == 100
+            numbers, verdict = ("constant", "does not hold here") if constant else (signed(row.rho), _correlates(row.rho))
+            unit = f"rank correlation with the change of the {'outputs' if harm == 'moved' else 'loss'}, over pairs"
+            several = SEVERAL if len(probed) > 1 else ONE
+            found.append(Case(f"{row.network}, {row.predictor}", numbers, verdict, unit, _networks(probed), several))
+        return found
+
+    return cases
+
+
+def _correlates(rhos: Values) -> str:
+    return side(rhos).replace("no difference found", "no correlation found")
+
+
+def sound(look: str) -> Callable[[Frames], list[Case]]:
+    """Whether no NORM is below the range that was measured on inputs."""
+
+    def cases(f: Frames) -> list[Case]:
+        found, table = [], made.bounds(f.impacts)
+        groups: Any = table.groupby("network", sort=False) if len(table) else []
+        for name, rows in groups:
+            wrong = float(rows[f"below the truth, {look}, %"].mean())
+            probed = [base for base in (r.params["baseline"] for r in f.impacts)
+                      if network(base["dataset"], base["arch"]) == name]  # fmt: skip
+            verdict = "does not hold here" if wrong > 0 else "holds here"
+            unit = "% of the pairs whose NORM is below the range on inputs"
+            found.append(Case(name, f"{wrong:.1f}", verdict, unit, _networks(probed), SEVERAL))
+        return found
+
+    return cases
+
+
+# Times
+
+
+def fast(f: Frames) -> list[Case]:
+    """Seconds for 80 % in the steps of Table II."""
+    cases = []
+    for record in f.paces:
+        p = Trial(record.task, record.params).parameters
+        base, seconds = p.baseline, record.times["plan"]
+        networks = frozenset({Network(base.dataset, base.arch, base.options.get("width", 1), math.nan)})
+        theirs = [row["value"] for row in made.printed("time", base.dataset) if row["table"] == "II"]
+        numbers = f"{seconds:.2g} s" + (f", in the paper {theirs[0]:g} s" if theirs else "")
+        verdict = "holds here" if seconds <= MINUTES else "does not hold here"
+        cases.append(Case(f"{network(base.dataset)}, {p.decision.variant}", numbers, verdict, "", networks, SEVERAL))
+    return cases
+
+
+def untested(_: Frames) -> list[Case]:
+    return []

@@ -1,0 +1,212 @@
+"""What the records say of the annealing paper's claims, on records made by hand."""
+
+from typing import Any
+
+import annealing_records as made
+import pytest
+from annealing_records import decay, impacts, level, pace, repeated
+
+from prunebook.errors import BadValue
+from prunebook.report import annealing_claims, annealing_evidence
+from prunebook.report.kcore_claims import UNTESTED
+from prunebook.studies.annealing import DECISIONS, Parameters, parts
+from prunebook.trials import Record
+
+NEAR = [-1.0, 0.0, 1.0]
+
+
+def row(claim: str, **records: list[Record]) -> Any:
+    """Of the claim that has these words."""
+    frame = annealing_claims.claims(**records)
+    (found,) = [row for _, row in frame.iterrows() if claim in row.claim]
+    return found
+
+
+def verdict(claim: str, *decays: list[Record], **records: list[Record]) -> str:
+    return str(row(claim, decays=[one for some in decays for one in some], **records).verdict)
+
+
+def around(name: str, top1: float, **given: Any) -> list[Record]:
+    return repeated(name, [level(top1 + shift) for shift in NEAR], **given)
+
+
+def test_without_records_nothing_is_tested() -> None:
+    assert set(annealing_claims.claims().verdict) == {UNTESTED}
+
+
+def test_records_by_another_name_are_refused() -> None:
+    with pytest.raises(BadValue, match=r"records is 'decay', but must be one of: .* did you mean 'decays'"):
+        annealing_claims.claims(decay=[])
+
+
+def test_the_records_are_those_of_the_study_s_parts() -> None:
+    assert set(annealing_evidence.Records._fields) == set(parts(Parameters.check({})))
+
+
+def test_the_decisions_that_claims_speak_of_exist() -> None:
+    for reading in annealing_evidence.FOLLOWED:
+        assert reading in DECISIONS
+    for name in ("everything accepted", "alpha 0", "alpha 1", "nothing worse", "zonotope", "step 1/8"):
+        assert f"absolute, {name}" in DECISIONS
+
+
+@pytest.mark.parametrize(
+    ("top1", "constant", "words"),
+    [
+        (70.0, 10.0, "holds here"), (20.0, 10.0, "does not hold here"), (49.0, 10.0, "undecided"),
+        (86.0, 86.0, "as one answer to all"), (90.0, 86.0, "holds here"),
+    ],
+)  # fmt: skip
+def test_half_of_the_accuracy_is_kept_if_surely_and_by_more_than_one_answer(
+    top1: float, constant: float, words: str
+) -> None:
+    assert verdict("Half of the accuracy", around("paper", top1, constant=constant)) == words
+
+
+def test_one_network_and_other_data_are_named() -> None:
+    one = [decay("paper", [level(70.0 + shift) for shift in NEAR])]
+    assert verdict("Half of the accuracy", one) == "one network: holds here"
+    assert verdict("Half of the accuracy", around("paper", 70.0, dataset="digits")) == "other data: holds here"
+    narrow = [record for record in around("paper", 70.0)]
+    for record in narrow:
+        record.params["baseline"]["options"] = {"width": 0.5}
+    assert verdict("Half of the accuracy", narrow) == "other network: holds here"
+
+
+def test_robustness_is_tested_on_images_only() -> None:
+    assert verdict("Half of the robust", around("paper", 70.0)) == "holds here"
+    assert verdict("Half of the robust", around("paper", 70.0, dataset="creditcard")) == UNTESTED
+    assert "FGSM 0.05" in row("Half of the robust", decays=around("paper", 70.0)).here
+
+
+def test_it_is_better_than_one_shot_by_the_same_saliency_alone() -> None:
+    records = around("absolute", 70.0), around("one-shot, absolute", 50.0), around("one-shot", 90.0)
+    assert verdict("Accuracy is better than by one-shot", *records) == "holds here"
+    records = around("absolute", 70.0), around("one-shot, absolute", 80.0)
+    assert verdict("Accuracy is better than by one-shot", *records) == "the opposite holds here"
+    assert verdict("Accuracy is better than by one-shot", around("absolute", 70.0), around("one-shot", 10.0)) == UNTESTED
+
+
+def test_noise_is_no_difference() -> None:
+    noisy = repeated("random pairs", [level(60.0), level(80.0), level(71.0)])
+    assert verdict("not to any pairs", around("paper", 70.0), noisy) == "no difference found"
+    assert verdict("not to any pairs", around("paper", 70.0), noisy[:2]) == "undecided"
+
+
+def test_the_largest_improvement_has_to_be_more_than_chance_has() -> None:
+    own, baseline = around("paper", 90.0), repeated("one-shot", [level(50.0)] * 3)
+    assert verdict("up to 42 %", own, baseline) == "holds here"
+    assert verdict("up to 42 %", own, baseline, around("random pairs", 93.0)) == "as random pairs"
+    assert verdict("up to 42 %", own, baseline, around("random pairs", 55.0)) == "holds here"
+    assert verdict("up to 42 %", around("paper", 60.0), baseline) == "does not hold here"
+    assert verdict("up to 66 %", own, baseline) == UNTESTED
+
+
+def test_model_1_loses_nothing_or_something() -> None:
+    claim = "Model 1 loses almost nothing"
+    flat = repeated("paper", [level(98.0 + shift / 10, start=98.2) for shift in NEAR], dataset="creditcard")
+    assert verdict(claim, flat) == "holds here"
+    assert verdict(claim, around("paper", 90.0, dataset="creditcard")) == "does not hold here"
+    assert verdict(claim, around("paper", 90.0)) == UNTESTED
+
+
+@pytest.mark.parametrize(("robust", "words"), [(99.0, "holds here"), (60.0, "the opposite holds here")])
+def test_robustness_grows_or_falls(robust: float, words: str) -> None:
+    records = repeated("paper", [level(98.0)] * 3, robust=[[80.0, *[robust] * 7]])
+    assert f"{words} (MNIST, paper, FGSM 0.05)" in verdict("grows slightly", records)
+
+
+def test_robustness_that_grows_to_what_one_answer_has_is_no_more_than_that() -> None:
+    records = repeated("paper", [level(98.0)] * 3, robust=[[5.0, *[9.0] * 7]], constant=10.0)
+    assert "as one answer to all (MNIST, paper, FGSM 0.05)" in verdict("grows slightly", records)
+
+
+def test_what_goes_with_a_number_is_found_over_networks() -> None:
+    up, mixed = [impacts(seed=s) for s in range(3)], [impacts(seed=0), impacts(seed=1, norm_interval=made.RANKS[::-1])]
+    mixed.append(impacts(seed=2, norm_interval=[3, 1, 2, 5, 6, 4]))
+    assert verdict("A smaller NORM means less change", impacts=up) == "holds here"
+    assert verdict("A smaller NORM means less change", impacts=mixed) == "no correlation found"
+    constant = [impacts(seed=s, entropy_interval=[0.0] * 6) for s in range(3)]
+    assert verdict("A smaller ENT", impacts=constant) == "does not hold here"
+    assert "constant" in row("A smaller ENT", impacts=constant).here
+
+
+def test_bounds_hold_unless_a_pair_is_beyond_them() -> None:
+    wrong = [impacts(norm_official=[0.1] * 6)]
+    assert verdict("So do the code's", impacts=wrong) == "does not hold here"
+    assert verdict("Interval arithmetic bounds", impacts=wrong) == "holds here"
+
+
+def test_choices_are_set_against_their_own_reading() -> None:
+    own = around("absolute", 70.0)
+    accepted = around("absolute, everything accepted", 60.0)
+    assert verdict("The energy guides", own, choices=accepted) == "holds here"
+    assert verdict("The energy guides", around("paper", 70.0), choices=accepted) == UNTESTED
+    same = repeated("absolute, alpha 0", [level(69.1), level(70.0), level(70.9)])
+    assert verdict("Alpha 0.75 suits", own, choices=same) == "holds here"
+    assert verdict("Alpha 0.75 suits", own, choices=around("absolute, alpha 0", 40.0)) == "does not hold here"
+    tight = around("absolute, zonotope", 75.0)
+    assert verdict("More precise bounds", own, choices=tight) == "holds here"
+
+
+def test_times_hold_within_eight_minutes() -> None:
+    assert verdict("within 8 minutes", paces=[pace()]) == "holds here"
+    assert verdict("within 8 minutes", paces=[pace(seconds=481.0)]) == "does not hold here"
+    assert "in the paper 435.4 s" in row("within 8 minutes", paces=[pace()]).here
+
+
+def test_every_verdict_is_explained() -> None:
+    records: list[Record] = [*around("paper", 70.0), *around("official", 20.0), *around("one-shot", 60.0)]
+    frame = annealing_claims.claims(decays=records, impacts=[impacts()], paces=[pace()])
+    for text in frame.verdict:
+        parts = text.replace("mixed: ", "").split("; ")
+        assert all(any(word in part for word in annealing_claims.CLAIM_VERDICTS) for part in parts), text
+    assert "Intervals are over trained networks: 3 of mlp_mnist on MNIST." in frame.attrs["repetitions"]
+
+
+# What the chapter expected
+
+
+def expected(words: str, *decays: list[Record], **records: list[Record]) -> str:
+    frame = annealing_claims.expectations(decays=[one for some in decays for one in some], **records)
+    (found,) = [row for _, row in frame.iterrows() if words in row.claim]
+    return str(found.verdict)
+
+
+def test_no_better_than_chance_is_surely_less_than_a_point_ahead() -> None:
+    claim = "no better than chance"
+    assert expected(claim, around("paper", 70.0), around("random pairs", 72.0)) == "holds here"
+    assert expected(claim, around("paper", 80.0), around("random pairs", 72.0)) == "does not hold here"
+    noisy = repeated("random pairs", [level(60.0), level(80.0), level(71.0)])
+    assert expected(claim, around("paper", 70.0), noisy) == "undecided"
+
+
+def test_a_norm_saturates_by_the_function_of_its_reading() -> None:
+    wide, narrow = ({"impact": [[-half, half]] * 10} for half in (50.0, 0.01))
+    assert expected("saturates", around("paper", 70.0, **wide)) == "holds here"
+    assert expected("saturates", around("paper", 70.0, **narrow)) == "does not hold here"
+
+
+def test_the_largest_gain_may_stand_where_little_is_left() -> None:
+    falling = [98.0, 97.0, 96.0, 70.0, 40.0, 20.0, 10.0, 10.0]
+    own = repeated("paper", [falling] * 3)
+    low = repeated("one-shot", [[98.0, 96.0, 90.0, 40.0, 10.0]] * 3)
+    assert expected("of little use", own, low) == "holds here"
+    early = repeated("one-shot", [[98.0, 40.0, 90.0, 69.0, 40.0]] * 3)
+    assert expected("of little use", own, early) == "does not hold here"
+
+
+def test_the_other_questions_are_differences() -> None:
+    assert expected("Absolute weights", around("absolute", 80.0), around("paper", 60.0)) == "holds here"
+    assert expected("better than the text", around("official", 50.0), around("paper", 60.0)) == "the opposite holds here"
+    both = around("official", 80.0), around("paper", 60.0)
+    assert expected("By its saliency", around("one-shot, official", 76.0), *both) == "holds here"
+    assert expected("By its saliency", around("one-shot, official", 66.0), *both) == "the opposite holds here"
+    own, greedy = around("absolute", 70.0), around("absolute, greedy", 60.0)
+    tight = around("absolute, greedy by zonotopes", 65.0)
+    assert expected("Zonotopes find", own, choices=[*greedy, *tight]) == "holds here"
+    accepted = around("absolute, everything accepted", 70.0)
+    assert expected("little more", own, choices=accepted) == "holds here"
+    assert expected("take seconds", paces=[pace(seconds=3.0)]) == "holds here"
+    assert expected("take seconds", paces=[pace(seconds=11.0)]) == "does not hold here"
+    assert expected("take seconds", paces=[pace("cifar10")]) == UNTESTED

@@ -1,0 +1,134 @@
+"""The annealing study: what may be asked for, and that the trials it amounts to belong together."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from prunebook import models
+from prunebook.errors import BadValue
+from prunebook.notebooks import Description
+from prunebook.studies import annealing as study
+from prunebook.studies.annealing import Parameters
+from prunebook.trials import Trial, estimate
+
+FILE = Path(__file__).parents[1] / "notebooks" / "annealing.yml"
+RUNS = Description.model_validate(yaml.safe_load(FILE.read_text(encoding="utf-8"))).runs
+EVERY: dict[str, Any] = {
+    **{"dataset": ["digits", "breast_cancer"], "networks": 2, "rounds": 3, "readings": list(study.READINGS)},
+    **{"choices": ["absolute, alpha 0"], "paces": True, "pairs": 10},
+}
+
+
+@cache
+def of_run(name: str) -> Parameters:
+    return Parameters.check(RUNS[name].parameters)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_every_run_has_trials_that_are_valid_and_asked_for_once(name: str) -> None:
+    trials = study.trials(of_run(name))
+    assert len({trial.key for trial in trials}) == len(trials) > 0
+
+
+@pytest.mark.parametrize("name", ["smoke", "quick"])
+def test_runs_for_readers_exercise_every_part(name: str) -> None:
+    assert all(study.parts(of_run(name)).values())
+
+
+def test_trials_of_a_run_come_after_what_they_need() -> None:
+    done: set[Trial] = set()
+    for part in study.parts(Parameters.check(EVERY)).values():
+        for trial in part:
+            assert set(trial.needs()) <= done
+            done.add(trial)
+
+
+def test_each_decision_is_followed_on_every_network_as_often_as_it_draws() -> None:
+    p = Parameters.check(EVERY)
+    trials = study.decays(p)
+    assert len(trials) == 2 * 2 * len(study.READINGS)
+    for trial in trials:
+        drawn = trial.parameters.decision.mode in ("annealing", "random")
+        assert trial.parameters.rounds == (3 if drawn else 1)
+    assert {trial.parameters.decision.step for trial in trials} == {1 / 32}
+    one_shot = [trial.parameters.decision for trial in trials if trial.parameters.decision.mode == "one-shot"]
+    assert {decision.target for decision in one_shot} == {0.5}
+
+
+@pytest.mark.parametrize("name", study.DECISIONS)
+def test_a_decision_differs_from_the_paper_s_in_what_its_name_says_alone(name: str) -> None:
+    p = Parameters.check({})
+    assert study.decision(p, name) | {"target": 0.8} == {"target": 0.8, "step": 1 / 32, **study.DECISIONS[name]}
+    assert len({str(value) for value in study.DECISIONS.values()}) == len(study.DECISIONS)
+    base = name.partition(", ")[0]
+    if name in study.CHOICES:
+        assert study.READINGS[base].items() <= study.CHOICES[name].items()
+
+
+def test_datasets_can_have_other_values() -> None:
+    p = Parameters.check(EVERY | {"by_dataset": {"digits": {"networks": 1, "epochs": 3, "attacks": ["pgd"]}}})
+    assert (p.on("digits").networks, p.on("breast_cancer").networks) == (1, 2)
+    fits = {trial.parameters.dataset: trial.parameters.fit.epochs for trial in study.baselines(p)}
+    assert fits == {"digits": 3, "breast_cancer": 20}
+    attacks = {trial.parameters.baseline.dataset: trial.parameters.attacks for trial in study.decays(p)}
+    assert attacks == {"digits": ["pgd"], "breast_cancer": ["fgsm"]}
+    assert p.repeated == "digits: 1 network, each pruned in 3 rounds; breast_cancer: 2 networks, each pruned in 3 rounds"
+
+
+def test_the_paper_s_networks_are_those_of_table_1() -> None:
+    p = Parameters.check({"dataset": list(study.PAPER)})
+    sizes = {"creditcard": (1, 29), "kddcup99": (23, 120), "mnist": (10, 1), "cifar10": (10, 3)}
+    counts = []
+    for trial in study.baselines(p):
+        base = trial.parameters
+        assert base.one_logit == (base.dataset == "creditcard")
+        model = models.build(base.arch, *sizes[base.dataset], seed=0, **base.options)
+        counts.append(sum(parameter.numel() for parameter in model.parameters()))
+    assert counts == [6_145, 245_655, 125_898, 753_866]
+
+
+def test_paces_have_the_steps_of_table_2() -> None:
+    p = Parameters.check({"dataset": list(study.PAPER), "paces": True})
+    steps = {t.parameters.baseline.dataset: f"{100 * t.parameters.decision.step:.4g}" for t in study.paces(p)}
+    assert steps == {"creditcard": "3.125", "kddcup99": "3.125", "mnist": "1.562", "cifar10": "1.562"}
+    assert [t.parameters.decision.variant for t in study.paces(p)] == ["paper", "official"] * 4
+
+
+def test_differences_name_what_is_not_the_paper_s() -> None:
+    paper, lite, quick = (" ".join(study.differences(of_run(name))) for name in ("paper", "lite", "quick"))
+    assert "cifar10: trained for 6 epochs; the paper says 20." in lite
+    assert "trained for" not in paper
+    assert "Rounds are over networks as well" in lite
+    assert "Data: digits; the paper has none of it." in quick
+    assert "Networks: narrower" in " ".join(study.differences(of_run("smoke")))
+    assert "Rounds: digits 6, breast_cancer 6" in quick
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"dataset": "mnits"}, "dataset is 'mnits'.*did you mean 'mnist'"),
+    ({"readings": ["greedi"]}, "reading is 'greedi'.*did you mean 'greedy'"),
+    ({"choices": ["official, greedy"]}, "readings is \\['paper'\\], but must be with 'official' among them"),
+    ({"choices": ["paper, filters too"]}, "choices is \\['paper, filters too'\\], but must be for networks with filters"),
+    ({"by_dataset": {"mnits": {}}}, "dataset of by_dataset is 'mnits'.*did you mean 'mnist'"),
+    ({"by_dataset": {"digits": {"round": 3}}}, "parameter of digits in by_dataset is 'round'.*did you mean 'rounds'"),
+    ({"by_dataset": {"digits": {"rounds": 0}}}, "rounds is 0"),
+    ({"target": 1.0}, "target is 1.0"),
+    ({"step": 0.0}, "step is 0.0"),
+    ({"epsilons": [0.0]}, "epsilon is 0.0, but must be above 0"),
+    ({"attacks": ["cw"]}, "attacks"),
+]
+
+
+@pytest.mark.parametrize(("given", "words"), WRONG)
+def test_wrong_parameters_are_refused_in_one_sentence(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(BadValue, match=words) as refusal:
+        Parameters.check(given)
+    assert "\n" not in str(refusal.value)
+
+
+def test_only_the_networks_before_pruning_are_trained() -> None:
+    kinds = {trial.task: estimate.trainings(trial) for trial in study.trials(of_run("smoke"))}
+    assert {task for task, found in kinds.items() if found} == {"baseline"}
