@@ -7,10 +7,12 @@ UV_VERSION := 0.13.9
 
 BIN := .venv/bin
 READY := .venv/.ready
+# In recipes as shell variables, so that no character in them is anything but a character.
+export NB RUN DATASET
 NOTEBOOKS := $(sort $(patsubst notebooks/%.yml,%,$(wildcard notebooks/*.yml)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book html runs test lint types unit smoke browser run serve bench data lab lock lock-check clean
+.PHONY: help setup book html runs test lint types unit smoke browser run chaos serve bench data lab lock lock-check clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -57,7 +59,10 @@ browser: $(READY)
 	$(BIN)/python tools/check_book.py
 
 run: $(READY) ## one run of a notebook: NB=kcore RUN=quick ARGS="-p taus '[0.65, 0.7]'"
-	$(BIN)/prunebook run $(NB) $(RUN) $(ARGS)
+	$(BIN)/prunebook run "$$NB" "$$RUN" $(ARGS)
+
+chaos: $(READY) ## kill, fill, flip and lie: many faults on purpose, and the table of what became of them
+	PRUNEBOOK_CHAOS=$(CURDIR)/benchmarks/results_faults.json $(BIN)/pytest tests/test_faults.py tests/test_cluster.py
 
 serve: $(READY) ## the built book at http://localhost:8000 (PORT=...)
 	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
@@ -70,8 +75,8 @@ bench: $(READY) ## the speed and memory figures of this machine
 	$(BIN)/python benchmarks/bench_annealing.py
 
 data: $(READY) ## download a dataset, checksums included: DATASET=cifar10
-	@test -n "$(DATASET)" || { echo "Which one? For example: make data DATASET=cifar10"; exit 2; }
-	$(BIN)/prunebook data $(DATASET)
+	@test -n "$$DATASET" || { echo "Which one? For example: make data DATASET=cifar10"; exit 2; }
+	$(BIN)/prunebook data "$$DATASET"
 
 lab: $(READY) ## JupyterLab in the notebooks' folder
 	$(BIN)/jupyter lab --notebook-dir=. notebooks

@@ -1,9 +1,14 @@
 from collections.abc import Iterator
 
+import chaos
 import pytest
 import torch
 
 from prunebook.trials import Store
+
+
+def pytest_sessionfinish() -> None:
+    chaos.write_table()
 
 
 @pytest.fixture(autouse=True)

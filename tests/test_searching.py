@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -372,19 +373,21 @@ def _interrupting_at(done: int) -> Callable[..., None]:
     return progress
 
 
-def test_a_search_left_unfinished_by_another_encoder_begins_anew(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_left_unfinished_by_another_encoder_begins_anew(
+    store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     params = SEARCH | {"seed": 7}
     whole = run(store, "search", params).result
     encoder = Context("cpu", store).checkpoint(Trial("learn", LEARN))
-    as_it_was = encoder.read_bytes()
-    other = kept_by(store, "learn", LEARN | {"seed": 9}).read_bytes()
+    as_it_was = weights.copy(encoder, tmp_path / encoder.name)
+    other = kept_by(store, "learn", LEARN | {"seed": 9})
     with monkeypatch.context() as patch:
         patch.setattr(sacp, "search", partial(sacp.search, batch=256, save_every=0))
         patch.setattr(Context, "progress", _interrupting_at(256))
-        encoder.write_bytes(other)
+        weights.copy(other, encoder)
         with pytest.raises(KeyboardInterrupt):
             compute(Trial("search", params), store, "cpu")
-        encoder.write_bytes(as_it_was)
+        weights.copy(as_it_was, encoder)
     assert compute(Trial("search", params), store, "cpu").result == whole
 
 
@@ -534,8 +537,9 @@ def test_what_has_a_record_is_computed_again_only_for_a_file_that_is_gone(store:
     for place in range(2):
         run(store, "candidate", {"search": SEARCH, "place": place, "finetune": FIT})
     assert [trial.task for trial in to_run([Trial("final", final)], store)] == ["candidate", "final"]
-    (state,) = Context("cpu", store).checkpoint(Trial("learn", LEARN)).parent.glob(f"{Trial('learn', LEARN).key}.*")
-    state.unlink()
+    encoder = Context("cpu", store).checkpoint(Trial("learn", LEARN))
+    assert sorted(encoder.parent.glob(f"{Trial('learn', LEARN).key}.*")) == [encoder, weights.sidecar(encoder)]
+    encoder.unlink()
     assert [trial.task for trial in to_run([Trial("final", final)], store)] == ["candidate", "final"]
     another = Trial("search", SEARCH | {"m": 6})
     assert to_run([another], store) == [Trial("learn", LEARN), another]

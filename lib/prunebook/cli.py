@@ -1,4 +1,4 @@
-"""The `prunebook` command: list, run, estimate, pages, status, publish, data."""
+"""The `prunebook` command: list, run, estimate, pages, status, publish, merge, verify, export, data."""
 
 import argparse
 import os
@@ -12,17 +12,21 @@ from prunebook import distributed, files, notebooks, paths, trials
 from prunebook.errors import BadValue, choose
 from prunebook.notebooks import Notebook
 from prunebook.trials import estimate
+from prunebook.trials import export as exporting
+from prunebook.trials import merge as merging
+from prunebook.trials import verify as verifying
+from prunebook.trials.cluster import Demand
 from prunebook.trials.engine import accelerator, check_networks
 from prunebook.trials.provenance import hardware
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit codes: 0 done; 2 bad input, told in one sentence on standard error; 130 interrupted."""
+    """Exit codes: 0 done; 1 files are damaged or refused; 2 bad input; 130 interrupted. Each is told on standard error."""
     options = _parser().parse_args(arguments)
     try:
         return int(options.command(options))
     except BadValue as fault:
-        print(f"prunebook: {fault}", file=sys.stderr)
+        print(f"prunebook: {' '.join(str(fault).split())}", file=sys.stderr)  # one line, whatever was given
         return 2
     except KeyboardInterrupt:
         print(
@@ -44,9 +48,15 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(run)
     run.add_argument("--force", action="store_true", help="compute again what has a record")
     run.add_argument("--budget", metavar="TIME", help="start no trial after this time, such as 90s, 25m, 2h")
+    run.add_argument("--max-trials", type=int, metavar="N", help="start no more than N trials")
+    run.add_argument("--shard", metavar="I/N", help="compute one part of the trials alone, such as 2/4, the second of four")
     run.add_argument(
         "-j", "--workers", type=int, metavar="N", help="compute N trials side by side (default: on a CPU, one for each core)"
     )
+    run.add_argument("--engine", choices=["local", "ray"], help="where trials are computed: here, or on a Ray cluster")
+    run.add_argument("--address", help="the Ray cluster: auto, or HOST:PORT (default: one is started on this machine)")
+    run.add_argument("--cpus-per-trial", type=int, metavar="N", help="cores of each trial on the cluster (default: 1)")
+    run.add_argument("--gpus-per-trial", type=float, metavar="SHARE", help="of a GPU, such as 0.25 (default: none)")
     run.add_argument("--trials-only", action="store_true", help="compute the records, leave the notebook alone")
     run.set_defaults(command=_run)
 
@@ -70,6 +80,17 @@ def _parser() -> argparse.ArgumentParser:
     publish.add_argument("run")
     publish.add_argument("--networks", action="store_true", help="and the networks that it trained, to data/networks")
     publish.set_defaults(command=_publish)
+
+    merge = commands.add_parser("merge", help="copy records and networks that other machines computed into this one's")
+    merge.add_argument("folders", nargs="+", metavar="FOLDER", help="another machine's data/cache, or a copy of it")
+    merge.set_defaults(command=_merge)
+
+    verify = commands.add_parser("verify", help="check every record and every network against its digest")
+    verify.set_defaults(command=_verify)
+
+    export = commands.add_parser("export", help="write all records as one table")
+    export.add_argument("file", metavar="FILE", help="ending in .csv, or in .parquet, which needs pyarrow")
+    export.set_defaults(command=_export)
 
     fetch = commands.add_parser("data", help="download a dataset, with checksums")
     fetch.add_argument("dataset")
@@ -122,18 +143,26 @@ def _run(options: argparse.Namespace) -> int:
     with distributed.setup(options.device):
         found = trials.run(
             wanted,
-            engine=parameters.engine,
+            engine=options.engine or parameters.engine,
             budget=options.budget,
             force=options.force,
             device=options.device,
             workers=options.workers,
+            max_trials=options.max_trials,
+            shard=options.shard,
+            demand=_demand(options),
         )
         if not distributed.is_main():
             return 0
     check_networks(found)
     if len(found) < len(dict.fromkeys(wanted)):
         print(
-            "prunebook: records are missing, so the notebook was not executed; the same command goes on",
+            "prunebook: records are missing, so the notebook was not executed; "
+            + (
+                "once all shards are done and merged, call this without --shard"
+                if options.shard
+                else "the same command goes on"
+            ),
             file=sys.stderr,
         )
         return 0
@@ -144,6 +173,12 @@ def _run(options: argparse.Namespace) -> int:
         print(notebooks.execute(notebook, parameters, page, digest, subtitle).relative_to(paths.project()))
         print("make book renders it as a page of the book; make lab opens it as it is")
     return 0
+
+
+def _demand(options: argparse.Namespace) -> Demand | None:
+    given = {"address": options.address, "cpus": options.cpus_per_trial, "gpus": options.gpus_per_trial}
+    given = {name: value for name, value in given.items() if value is not None}
+    return Demand(**given) if given else None
 
 
 def _estimate(options: argparse.Namespace) -> int:
@@ -217,6 +252,39 @@ def _publish(options: argparse.Namespace) -> int:
         store.publish(trial)
     networks = f", {len(copies)} networks in {paths.networks()}" if copies else ""
     print(f"{len(wanted)} records in {store.published}{networks}")
+    return 0
+
+
+def _merge(options: argparse.Namespace) -> int:
+    refused = []
+    for folder in options.folders:
+        merged = merging.merge(folder)
+        refused += merged.refused
+        print(
+            f"{folder}: {merged.records} records and {merged.checkpoints} networks copied, {merged.known} were here, "
+            f"{merged.stale} stale, {len(merged.refused)} refused"
+        )
+    return _complain(refused)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    found = verifying.verify()
+    print(f"{found.records} records and {found.checkpoints} networks are whole, {len(found.bad)} files are not")
+    for path in found.unchecked:
+        print(f"{path} is from before networks had a digest, so it cannot be checked")
+    for path in found.rests:
+        print(f"{path} is a rest of an interrupted run; nothing reads it, and it can be deleted where none is going on")
+    return _complain(found.bad)
+
+
+def _complain(sentences: list[str]) -> int:
+    for sentence in sentences:
+        print(f"prunebook: {sentence}", file=sys.stderr)
+    return 1 if sentences else 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    print(f"{exporting.export(options.file)} records in {options.file}")
     return 0
 
 

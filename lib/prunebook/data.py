@@ -10,8 +10,11 @@ import hashlib
 import math
 import os
 import shutil
+import struct
 import tempfile
+import tokenize
 import zipfile
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -248,6 +251,17 @@ _KNOWN = {
 }  # fmt: skip
 
 
+# MD5 of the unpacked files, which torchvision does not check; those of CIFAR it does. Sizes are the published ones.
+_IDX_SIZES = {"train-images-idx3-ubyte": 47_040_016, "train-labels-idx1-ubyte": 60_008,
+              "t10k-images-idx3-ubyte": 7_840_016, "t10k-labels-idx1-ubyte": 10_008}  # fmt: skip
+_IDX_MD5 = {
+    "mnist": ("6bbc9ace898e44ae57da46a324031adb", "a25bea736e30d166cdddb491f175f624",
+              "2646ac647ad5339dbf082846283269ea", "27ae3e4e09519cfbb04c329615203637"),
+    "fashion_mnist": ("f4a8712d7a061bf5bd6d2ca38dc4d50a", "9018921c3c673c538a1fc5bad174d6f9",
+                      "8181f5470baa50b63fa0f6fddb340f0a", "15d484375f8d13e6eb1aabb0c3f46965"),
+}  # fmt: skip
+
+
 class _Arrays(NamedTuple):
     """The official parts as stored: images uint8 (n, height, width[, channels]) and labels."""
 
@@ -480,6 +494,7 @@ def _read_known(name: str, root: Path) -> _Arrays:
     cure = f"run `make data DATASET={name}`"
     if (root / known.folder).is_dir():
         source = root / known.folder
+        _check_idx(name, source / "raw", cure)
         arrays = _read_torchvision(known, root, cure)
     elif (root / f"{name}.npz").is_file():
         source = root / f"{name}.npz"
@@ -503,15 +518,33 @@ def _read_torchvision(known: _Known, root: Path, cure: str) -> _Arrays:
     return _Arrays(*train, *test)
 
 
+def _check_idx(name: str, folder: Path, cure: str) -> None:
+    """Raise BadValue for a file of the size of the published one that is not the published one. Others show when read."""
+    for (file, size), md5 in zip(_IDX_SIZES.items(), _IDX_MD5.get(name, ()), strict=False):
+        path = folder / file
+        if path.is_file() and path.stat().st_size == size:
+            with open(path, "rb") as content:
+                damaged = hashlib.file_digest(content, "md5").hexdigest() != md5
+            if damaged:
+                raise BadValue(f"{path} is damaged, it is not the published file: delete it and {cure}")
+
+
+# What comes of an archive in which some bit is another one, depending on where it lies.
+NO_ARCHIVE = (OSError, ValueError, EOFError, AttributeError, TypeError, SyntaxError, tokenize.TokenError, RuntimeError,
+              MemoryError, LookupError, zipfile.BadZipFile, zlib.error, struct.error)  # fmt: skip
+
+
 def _read_npz(path: Path) -> _Arrays:
     try:
         with np.load(path, allow_pickle=False) as archive:
             missing = [key for key in _Arrays._fields if key not in archive]
             require(not missing, f"arrays of {path}", sorted(archive), ", ".join(_Arrays._fields))
+            if bad := archive.zip.testzip():  # NumPy reads no further than a shape says, and never comes to the checksum
+                raise zipfile.BadZipFile(f"wrong checksum of {bad}")
             return _Arrays(*(archive[key] for key in _Arrays._fields))
     except BadValue:
         raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as fault:
+    except NO_ARCHIVE as fault:
         raise BadValue(f"{path} cannot be read, it is truncated or no archive of arrays: {fault}") from None
 
 

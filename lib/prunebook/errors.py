@@ -21,15 +21,21 @@ def nearest(value: object, allowed: Iterable[str]) -> str:
     return f"; did you mean {matches[0]!r}?" if matches else ""
 
 
+def short(value: object, most: int = 200) -> str:
+    """The value as Python writes it, its middle left out where that is long: a message is for reading."""
+    text = repr(value)
+    return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 2 :]}"
+
+
 def choose(name: str, value: object, allowed: Iterable[str]) -> str:
     """Return `value` if it is one of `allowed`, else raise BadValue with the nearest match."""
     names = list(allowed)
     if value in names:
         return str(value)
-    raise BadValue(f"{name} is {value!r}, but must be one of: {', '.join(names)}{nearest(value, names)}")
+    raise BadValue(f"{name} is {short(value)}, but must be one of: {', '.join(names)}{nearest(value, names)}")
 
 
 def require(condition: bool, name: str, value: object, allowed: str) -> None:
     """Raise BadValue('NAME is VALUE, but must be ALLOWED') unless `condition` holds."""
     if not condition:
-        raise BadValue(f"{name} is {value!r}, but must be {allowed}")
+        raise BadValue(f"{name} is {short(value)}, but must be {allowed}")

@@ -1,19 +1,58 @@
 """The one place that writes files: to a temporary name in the same folder, flushed, then moved."""
 
+import errno
+import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from prunebook.errors import BadValue
+
+# Failures of the place rather than of what is written there: no room, no right, a broken device.
+OF_THE_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG, errno.ENOTDIR}
+
+
+class NotWritten(BadValue, OSError):
+    """A file cannot be written where it belongs: full disk, read-only folder. The message names the file and the reason."""
+
+    def __init__(self, path: str | Path, fault: OSError) -> None:
+        super().__init__(str(path), fault)
+        self.path, self.fault, self.errno = str(path), fault, fault.errno
+
+    def __str__(self) -> str:  # OSError would print a tuple
+        reason = self.fault.strerror or str(self.fault)
+        return f"{self.path} cannot be written: {reason[:1].lower()}{reason[1:]}"
+
+
+@contextmanager
+def written(path: str | Path) -> Iterator[None]:
+    """Inside, what comes from the place where `path` lies is raised as NotWritten."""
+    try:
+        yield
+    except NotWritten:
+        raise
+    except OSError as fault:
+        if fault.errno not in OF_THE_PLACE:
+            raise
+        raise NotWritten(path, fault) from fault
 
 
 def write(path: str | Path, put: Callable[[Path], object]) -> Path:
     """Create or replace `path` in one step: `put(temporary)` writes the content, then it is moved into place.
 
-    A reader sees the old file or the new one, never a part. A failure leaves `path` as it was and no rest behind.
+    A reader sees the old file or the new one, never a part. A failure leaves `path` as it was and no rest behind; where the
+    place is at fault, it is NotWritten.
     """
     path = Path(path)
+    with written(path):
+        return _write(path, put)
+
+
+def _write(path: Path, put: Callable[[Path], object]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     os.close(handle)
@@ -31,6 +70,30 @@ def write(path: str | Path, put: Callable[[Path], object]) -> Path:
 
 def write_text(path: str | Path, text: str) -> Path:
     return write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def seal(path: str | Path, value: Any) -> Path:
+    """Write JSON with its own digest, by which `unseal` knows it again."""
+    return write_json(path, {"sha256": _digest(value), "value": value})
+
+
+def unseal(path: str | Path) -> Any:
+    """The value that `seal` wrote. Raises BadValue for a file that is damaged, FileNotFoundError where there is none."""
+    try:
+        found = json.loads(Path(path).read_bytes())
+        if found["sha256"] == _digest(found["value"]):
+            return found["value"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        pass
+    raise BadValue(f"{path} is damaged: it does not match its own digest")
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def write_bytes(path: str | Path, content: bytes) -> Path:
+    return write(path, lambda temporary: temporary.write_bytes(content))
 
 
 def write_json(path: str | Path, value: Any) -> Path:

@@ -5,16 +5,17 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from prunebook import files, paths, studies
-from prunebook.errors import BadValue, choose
+from prunebook.errors import BadValue, choose, require, short
 from prunebook.studies.parameters import NotebookParameters
 from prunebook.trials import Record, Trial
 from prunebook.validation import sentence
@@ -32,6 +33,9 @@ class Run(BaseModel):
     parameters: dict[str, Any] = {}
 
 
+RunName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$")]  # a page's file is named after it
+
+
 class Description(BaseModel):
     """The content of `notebooks/NAME.yml`. A run's parameters are added to `defaults`."""
 
@@ -40,7 +44,7 @@ class Description(BaseModel):
     about: str = Field(min_length=1)
     draft: bool = False  # it can be run, but has no page in the book yet
     defaults: dict[str, Any] = {}
-    runs: dict[str, Run] = Field(min_length=1)
+    runs: dict[RunName, Run] = Field(min_length=1)
 
 
 @dataclass(frozen=True)
@@ -83,14 +87,34 @@ def get(name: str) -> Notebook:
     return Notebook(name, path.with_suffix(".ipynb"), description)
 
 
+LONGEST = 2000  # characters of a value; some take time that grows with the square of their length
+# Besides errors of its own, PyYAML lets through those of the constructors: of dates, of numbers, of depth.
+NOT_YAML = (yaml.YAMLError, ValueError, AttributeError, LookupError, TypeError, RecursionError)
+
+
+class _Plain(yaml.SafeLoader):
+    """Plain values, written out: without references, of which a few characters can stand for more than any memory holds."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("a reference")
+        return super().compose_node(parent, index)
+
+
 def overrides(pairs: list[tuple[str, str]]) -> dict[str, Any]:
-    """Parameters from the command line: each value is read as YAML, so that '[0.6, 0.7]' is a list."""
+    """Parameters from the command line: each value is read as YAML, so that '[0.6, 0.7]' is a list.
+
+    Raises BadValue for what is not YAML or not plain, and for what is longer than LONGEST.
+    """
     found = {}
     for name, text in pairs:
+        require(len(text) <= LONGEST, name, text, f"a value of at most {LONGEST} characters")
         try:
-            found[name] = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise BadValue(f"{name} is {text!r}, which is not a value in YAML such as 0.7, resnet56 or [0.6, 0.7]") from None
+            found[name] = yaml.load(text, _Plain)
+        except NOT_YAML:
+            raise BadValue(
+                f"{name} is {short(text)}, which is not a value in YAML such as 0.7, resnet56 or [0.6, 0.7]"
+            ) from None
     return found
 
 
@@ -151,11 +175,12 @@ def fingerprint(notebook: Notebook, parameters: NotebookParameters, records: Ite
 
 
 def is_fresh(output: Path, digest: str) -> bool:
-    """Whether the page was executed with inputs of this `fingerprint`."""
+    """Whether the page was executed with inputs of this `fingerprint`, and is as it was written then."""
     try:
-        metadata = json.loads(output.read_text(encoding="utf-8"))["metadata"]
-        return bool(metadata["prunebook"]["fingerprint"] == digest)
-    except (OSError, ValueError, KeyError, TypeError):
+        page = json.loads(output.read_text(encoding="utf-8"))
+        marks = page["metadata"].pop("prunebook")
+        return bool(marks["fingerprint"] == digest and marks["sha256"] == _digest(page))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return False
 
 
@@ -172,8 +197,7 @@ def execute(notebook: Notebook, parameters: NotebookParameters, output: Path, di
     kernel = Config()
     if os.name == "posix":  # sockets in a folder of the user's rather than ports that others on the machine could reach
         kernel.KernelManager.transport = "ipc"
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".run-") as scratch:
+    with files.written(output), _scratch(output) as scratch:
         draft = Path(scratch) / output.name
         papermill.execute_notebook(
             str(_sections(notebook, parameters, Path(scratch))),
@@ -185,6 +209,13 @@ def execute(notebook: Notebook, parameters: NotebookParameters, output: Path, di
             config=kernel,
         )
         return files.write_text(output, _clean(json.loads(draft.read_text(encoding="utf-8")), digest, subtitle))
+
+
+@contextmanager
+def _scratch(output: Path) -> Iterator[str]:
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".run-") as scratch:
+        yield scratch
 
 
 def _sections(notebook: Notebook, parameters: NotebookParameters, scratch: Path) -> Path:
@@ -206,8 +237,13 @@ def _clean(notebook: dict[str, Any], digest: str, subtitle: str) -> str:
         heading, _, rest = (source if isinstance(source, str) else "".join(source)).partition("\n")
         notebook["cells"][0]["source"] = f"{heading}: {subtitle}\n{rest}"
     notebook["metadata"].pop("papermill", None)
-    notebook["metadata"]["prunebook"] = {"fingerprint": digest}
     for cell in notebook["cells"]:
         for name in ("papermill", "execution"):
             cell["metadata"].pop(name, None)
+    notebook["metadata"].pop("prunebook", None)
+    notebook["metadata"]["prunebook"] = {"fingerprint": digest, "sha256": _digest(notebook)}
     return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+
+
+def _digest(notebook: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(notebook, sort_keys=True).encode()).hexdigest()

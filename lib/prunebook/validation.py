@@ -4,14 +4,14 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from prunebook.errors import nearest
+from prunebook.errors import nearest, short
 
 
 def sentence(fault: ValidationError, model: type[BaseModel]) -> str:
     """The first thing wrong, in one sentence: which parameter, which value, what is allowed, the nearest match."""
     found = fault.errors(include_url=False)
     first = next((error for error in found if error["type"] == "extra_forbidden"), found[0])
-    where = [str(part) for part in first["loc"]]
+    where = [part if part.isprintable() else repr(part) for part in map(str, first["loc"])]
     name = ".".join(where) or model.__name__
     value = first.get("input")
     if first["type"] == "extra_forbidden":
@@ -22,11 +22,11 @@ def sentence(fault: ValidationError, model: type[BaseModel]) -> str:
     if first["type"] == "literal_error":
         expected = str(first["ctx"]["expected"])
         allowed = [part.strip("' ") for part in expected.replace(" or ", ", ").split(",")]
-        return f"{name} is {value!r}, but must be one of: {', '.join(allowed)}{nearest(value, allowed)}"
+        return f"{name} is {short(value)}, but must be one of: {', '.join(allowed)}{nearest(value, allowed)}"
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "value_error":  # raised by a validator of ours: already a sentence
         return message
-    return f"{name} is {value!r}: {message[0].lower()}{message[1:]}"
+    return f"{name} is {short(value)}: {message[0].lower()}{message[1:]}"
 
 
 def _fields(model: type[BaseModel], path: list[str]) -> dict[str, Any]:

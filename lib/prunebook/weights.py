@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as serialised
 from torch import Tensor, nn
 
 from prunebook import files, models, paths
@@ -121,17 +122,22 @@ def save(model: nn.Module, path: str | Path, plan: Mapping[str, Any] | None = No
     ----------
     model: made by `models.build`, then perhaps cut by `plan` and trained.
     plan: the JSON of the PruningPlan that cut it, if any.
-    facts: anything JSON-able worth keeping with it.
+    facts: anything JSON-able worth keeping with it: the task that made it, its key, its accuracy.
 
-    Raises BadValue for a network that `models.build` did not make.
+    Raises BadValue for a network that `models.build` did not make, NotWritten where there is no room or no right.
     """
-    path = Path(path)
     spec = getattr(model, "spec", None)
     require(isinstance(spec, dict), "model", type(model).__name__, "a network made by models.build, or a copy of one")
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    files.write(path, lambda temporary: save_file(tensors, temporary))
-    described = {"format": FORMAT, "model": spec, "plan": plan, "sha256": sha256(path), "facts": facts}
-    files.write_json(_sidecar(path), described)
+    return save_tensors(model.state_dict(), path, model=spec, plan=plan, facts=facts)
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: str | Path, **about: Any) -> Path:
+    """Write tensors at `path`, and `path`.json with their SHA-256, all that is said `about` them, and a digest of both."""
+    path = Path(path)
+    content = serialised({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+    described = {"format": FORMAT, "sha256": hashlib.sha256(content).hexdigest(), **about}
+    files.write_bytes(path, content)
+    files.write_json(sidecar(path), {**described, "digest": _digest(described)})
     return path
 
 
@@ -141,17 +147,11 @@ def load(path: str | Path) -> nn.Module:
     Raises MissingData where a file is not there, BadValue where the two do not belong together or are no checkpoint.
     """
     path = Path(path)
-    for file in (path, _sidecar(path)):
-        if not file.is_file():
-            raise MissingData(f"checkpoint file {file} is not there: compute it again")
+    described = check(path)
     try:
-        described = json.loads(_sidecar(path).read_text(encoding="utf-8"))
-        version, spec, plan, expected = (described[key] for key in ("format", "model", "plan", "sha256"))
-    except (ValueError, KeyError, TypeError):
-        raise BadValue(f"{_sidecar(path)} does not describe a checkpoint: delete it and {path.name}") from None
-    require(version == FORMAT, f"format of {_sidecar(path)}", version, f"{FORMAT}")
-    if sha256(path) != expected:
-        raise BadValue(f"{path} is damaged or not the file that its .json describes: delete both and compute it again")
+        spec, plan = described["model"], described["plan"]
+    except KeyError:
+        raise BadValue(f"{sidecar(path)} does not describe a network: delete it and {path.name}") from None
     model = models.build(**spec, seed=0)  # a seed, so that the global generator stays as it is
     if plan is not None:
         from prunebook.plan import PruningPlan
@@ -162,15 +162,60 @@ def load(path: str | Path) -> nn.Module:
     return model
 
 
+def load_tensors(path: str | Path) -> dict[str, Tensor]:
+    """The tensors that `save_tensors` wrote. Raises what `check` does.
+
+    Encoders from before November 2026 have no description; they are read unchecked.
+    """
+    path = Path(path)
+    if is_described(path) or not path.is_file():
+        check(path)
+    found: dict[str, Tensor] = _read(path)
+    return found
+
+
+def check(path: Path) -> dict[str, Any]:
+    """The description of a checkpoint, once its files are found to be whole and each other's.
+
+    Raises MissingData where a file is not there, BadValue where one is damaged. Descriptions from before November 2026 have
+    no digest of their own; what they say of the tensors is checked all the same.
+    """
+    if not path.is_file():
+        raise MissingData(f"checkpoint file {path} is not there: compute it again")
+    if not is_described(path):
+        raise MissingData(f"checkpoint file {sidecar(path)} is not there: delete {path.name}, and it is computed again")
+    try:
+        described = json.loads(sidecar(path).read_text(encoding="utf-8"))
+        version, expected = described["format"], described["sha256"]
+        digest = described.pop("digest", None)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise BadValue(f"{sidecar(path)} does not describe a checkpoint: delete it and {path.name}") from None
+    require(version == FORMAT, f"format of {sidecar(path)}", version, f"{FORMAT}")
+    if digest not in (None, _digest(described)):
+        raise BadValue(f"{sidecar(path)} does not match its own digest: delete it and {path.name}, and compute it again")
+    if sha256(path) != expected:
+        raise BadValue(f"{path} is damaged or not the file that its .json describes: delete both and compute it again")
+    return dict(described)
+
+
+def is_described(path: Path) -> bool:
+    """Whether a checkpoint has a description beside it."""
+    return sidecar(path).is_file()
+
+
 def copy(source: str | Path, target: str | Path) -> Path:
-    """Copy a checkpoint and its description, once `load` has found it whole. Raises what `load` does."""
+    """Copy a checkpoint and its description, once `check` has found them whole. Raises what `check` does."""
     source, target = Path(source), Path(target)
     if source.resolve() == target.resolve():
         return target
-    load(source)
-    for file, place in ((source, target), (_sidecar(source), _sidecar(target))):
+    check(source)
+    for file, place in ((source, target), (sidecar(source), sidecar(target))):
         files.write(place, partial(shutil.copyfile, file))
     return target
+
+
+def _digest(described: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(described, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _hash_in(name: str) -> str | None:
@@ -179,7 +224,8 @@ def _hash_in(name: str) -> str | None:
     return found[1] if found else None
 
 
-def _sidecar(path: Path) -> Path:
+def sidecar(path: Path) -> Path:
+    """Where the description of a checkpoint lies."""
     return path.with_name(path.name + ".json")
 
 

@@ -223,10 +223,8 @@ def regularise(p: Regularise, context: Context) -> dict[str, Any]:
     growing = baselines.GrowingRegularisation(model, inputs, every=p.every, reg=p.reg, delta=p.delta, layers=p.layers)
     with context.timed("fit"):
         history = train(model, dataset, p.fit, normal, context, regularise=growing.after_backward)
-    path = context.checkpoint(Trial("regularise", p.model_dump(mode="json")))
-    if distributed.is_main():
-        weights.save(model, path, task="regularise", parameters=p.model_dump(mode="json"))
     test = training.evaluate(model, dataset.test, mean=normal[0], std=normal[1])
+    context.keep(Trial("regularise", p.model_dump(mode="json")), model, test.top1)
     highest = {name: round(float(now.max()), 8) for name, now in growing.penalties().items()}
     return {"test": scores(test, dataset), "history": history, "penalties": highest}
 

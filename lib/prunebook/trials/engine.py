@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 from tqdm import tqdm
 
 from prunebook import distributed, paths, weights
 from prunebook.errors import BadValue, choose, require
-from prunebook.trials import provenance
+from prunebook.trials import provenance, shards
+from prunebook.trials.claims import Queue
+from prunebook.trials.cluster import Cluster, Demand
 from prunebook.trials.store import DamagedRecord, Record, Store
 from prunebook.trials.trial import Trial
 from prunebook.trials.workers import Workers
@@ -23,7 +26,8 @@ from prunebook.trials.workers import Workers
 if TYPE_CHECKING:
     import pandas as pd
 
-ENGINES = ("local", "records")
+ENGINES = ("local", "ray", "records")
+POLL = 0.2  # seconds until it is looked again whether another runner has finished a trial
 
 
 class MissingRecords(BadValue):
@@ -62,6 +66,17 @@ class Context:
         """Where the network that `trial` trained is kept, on this machine."""
         return paths.cache() / "checkpoints" / _file_of(trial)
 
+    def keep(self, trial: Trial, model: nn.Module, top1: float) -> None:
+        """Write the network that `trial` trained, with its accuracy on the test split in percent: the main process does."""
+        if distributed.is_main():
+            facts: dict[str, Any] = {
+                "task": trial.task,
+                "key": trial.key,
+                "parameters": trial.params,
+                "test_top1": round(top1, 4),
+            }
+            weights.save(model, self.checkpoint(trial), **facts)
+
     def network(self, trial: Trial) -> Path:
         """The network that `trial` trained: this machine's, else the published one."""
         found, published = self.checkpoint(trial), published_network(trial)
@@ -98,14 +113,18 @@ def run(
     store: Store | None = None,
     device: str | None = None,
     workers: int | None = 1,
+    max_trials: int | None = None,
+    shard: str | None = None,
+    demand: Demand | None = None,
 ) -> Results:
     """The records of `trials`; those that are missing or stale are computed first.
 
     Parameters
     ----------
     trials : list of Trial
-    engine : {"local", "records"}
-        "local" computes here, on one machine. "records" computes nothing and refuses where a record is missing.
+    engine : {"local", "ray", "records"}
+        "local" computes here, on one machine; "ray" on a Ray cluster, as `demand` says. "records" computes nothing and
+        refuses where a record is missing.
     budget : seconds, or text such as "90s", "25m", "2h"
         No trial is started once this time is over; those in flight are finished, and the next call goes on. Default:
         no limit.
@@ -121,11 +140,21 @@ def run(
         same device, each of which takes the next trial whose needed ones are done; they share the threads that this
         process would use. A script that asks for more calls `run` under ``if __name__ == "__main__":``, because each
         process imports it.
+    max_trials : int, default no limit
+        No more than these are started; the next call goes on with the rest.
+    shard : text such as "2/4", default everything
+        Only this part of the trials is computed, the second of four; see `shards.part`. What waits for a trial of another
+        shard is left, and told.
+    demand : Demand, for engine "ray" alone
+        Which cluster, and what of it each trial takes.
 
     Returns
     -------
     Results
-        The records in the order of `trials`. With a budget, those that exist when it is over.
+        The records in the order of `trials`. With a budget, `max_trials` or a shard, those that exist in the end.
+
+    Several processes may run the same trials on one store at the same time: each trial is computed by one of them, and all
+    return when all are done.
 
     Raises
     ------
@@ -139,16 +168,26 @@ def run(
     choose("engine", engine, ENGINES)
     if workers is not None:
         _check_workers(workers)
+    valid = max_trials is None or (isinstance(max_trials, int) and max_trials >= 1)
+    require(valid, "max_trials", max_trials, "a number of trials, at least 1")
     seconds = parse_budget(budget)
+    place = shards.parse(shard) if shard is not None else None
     wanted = list(dict.fromkeys(trials))
     store = store or Store()
+    require(demand is None or engine == "ray", "engine", engine, "'ray' where a cluster is asked for")
     if engine == "records":
         _refuse_missing(wanted, store)
     else:
         device = device or accelerator()
-        todo = distributed.from_main(lambda: to_run(wanted, store, force))
-        count = suitable_workers(len(todo), device) if workers is None else workers
-        _run_missing(todo, store, device, seconds, progress and distributed.is_main(), count)
+        todo = distributed.from_main(lambda: _todo(wanted, store, force, place))
+        count: int | Cluster = suitable_workers(len(todo), device) if workers is None else workers
+        if engine == "ray":
+            require(not distributed.launched(), "engine", engine, "local under torchrun")
+            count = Cluster(demand or Demand(), store, device)
+        # Each comes after those that it needs, so the first so many need none of the others.
+        _run_missing(todo[:max_trials], store, device, seconds, progress and distributed.is_main(), count, force)
+        if max_trials is not None and len(todo) > max_trials:
+            _say(f"prunebook: {max_trials} trials were asked for at most; {len(todo) - max_trials} are left")
     found = (store.find(trial) for trial in wanted)
     return Results(record for record in found if record is not None)
 
@@ -208,13 +247,41 @@ def to_run(trials: Iterable[Trial], store: Store, force: bool = False) -> list[T
 
     def add(trial: Trial) -> None:
         for needed in trial.needs():
-            if needed not in order and (force or missing([needed], store) or not _usable(needed, store)):
+            if needed not in order and (force or not _is_there(needed, store)):
                 add(needed)
         order.setdefault(trial)
 
     for trial in trials if force else missing(trials, store):
         add(trial)
     return list(order)
+
+
+def _todo(wanted: list[Trial], store: Store, force: bool, shard: tuple[int, int] | None) -> list[Trial]:
+    """The trials to compute here and now: all, or those of the shard that wait for none of another one."""
+    todo = to_run(wanted, store, force)
+    if shard is None:
+        return todo
+    mine = set(shards.part(to_run(wanted, store, force=True), shard))
+    ours: dict[Trial, None] = {}
+    waiting, others = 0, set[Trial]()
+    for trial in (trial for trial in todo if trial in mine):
+        lacking = [one for one in trial.needs() if one not in ours and not _is_there(one, store)]
+        if lacking:
+            waiting += 1
+            others.update(set(lacking) - mine)
+        else:
+            ours[trial] = None
+    if waiting:
+        _say(
+            f"prunebook: {waiting} trials of this shard wait for {len(others)} that other shards compute; "
+            "once those are done, merge the folders and call this again"
+        )
+    return list(ours)
+
+
+def _is_there(trial: Trial, store: Store) -> bool:
+    """Whether nothing need be computed for those that need this trial."""
+    return not missing([trial], store) and _usable(trial, store)
 
 
 def _usable(needed: Trial, store: Store) -> bool:
@@ -237,21 +304,31 @@ def _check_workers(workers: int) -> None:
 
 
 def _run_missing(
-    trials: list[Trial], store: Store, device: str, seconds: float | None, progress: bool, workers: int
+    trials: list[Trial],
+    store: Store,
+    device: str,
+    seconds: float | None,
+    progress: bool,
+    workers: "int | Cluster",
+    force: bool,
 ) -> None:
     if not trials:
         return
     deadline = None if seconds is None else _Deadline(seconds)
     every = 0.1 if sys.stderr.isatty() else 10  # a log file wants a line now and then
     with tqdm(total=len(trials), desc="trials", unit="trial", disable=not progress, mininterval=every, smoothing=0) as outer:
+        run = _Run(store, device, force, deadline, outer)
         alone = [trial for trial in trials if workers == 1 or trial.definition.alone]
-        together = [trial for trial in trials if trial not in alone]
+        together = dict.fromkeys(trials)
+        for trial in alone:
+            del together[trial]
         # What runs alone and builds on one that runs beside others has to come after it.
-        after = [trial for trial in alone if any(needed in together for needed in trial.needs())]
-        _one_by_one([trial for trial in alone if trial not in after], store, device, deadline, outer)
-        if together:
-            _side_by_side(together, store, device, deadline, outer, workers)
-        _one_by_one(after, store, device, deadline, outer)
+        after = {trial: None for trial in alone if together and any(needed in together for needed in trial.needs())}
+        left = run.one_by_one([trial for trial in alone if trial not in after])
+        left += run.side_by_side(list(together), _pool(workers, store, device)) if together else 0
+        left += run.one_by_one(list(after))
+        if left and deadline:
+            _say(f"prunebook: the budget of {deadline.seconds:g} s is over; {left} trials are left")
 
 
 class _Deadline:
@@ -263,52 +340,101 @@ class _Deadline:
     def is_over(self) -> bool:
         return time.monotonic() - self.start >= self.seconds
 
-    def message(self, left: int) -> str:
-        return f"prunebook: the budget of {self.seconds:g} s is over; {left} trials are left"
+
+@dataclass
+class _Run:
+    """How the trials of one call of `run` are computed. Its methods return how many are left when the time is over."""
+
+    store: Store
+    device: str
+    force: bool
+    deadline: _Deadline | None
+    outer: tqdm
+    shown: str = ""
+
+    def queue(self, trials: list[Trial]) -> Queue:
+        # What another runner has done since the list was made is not done again, unless all was to be done again.
+        is_done = None if self.force else lambda trial: _is_there(trial, self.store)
+        return Queue(trials, self.store, is_done, self.outer.update)
+
+    def is_over(self) -> bool:
+        return self.deadline is not None and self.deadline.is_over()
+
+    def show(self, queue: Queue, running: Iterable[Trial]) -> None:
+        text = "; ".join(map(describe, running)) or ("waits for another runner" if queue.waiting else "")
+        if text != self.shown:
+            self.outer.set_postfix_str(text)
+            self.shown = text
+
+    def one_by_one(self, trials: list[Trial]) -> int:
+        hidden = self.outer.disable or not sys.stderr.isatty()  # a log file wants no bar inside the bar
+        with (
+            self.queue(trials) as queue,
+            tqdm(total=1, leave=False, disable=hidden, bar_format="{desc} {percentage:3.0f}%|{bar}|") as inner,
+        ):
+            # Of several processes the main one takes for all, and none waits for long in one call.
+            while (step := distributed.from_main(lambda: self._step(queue)))[0]:
+                trial = step[1]
+                self.show(queue, [trial] if trial else [])
+                if trial is None:
+                    time.sleep(POLL)
+                    continue
+                compute(trial, self.store, self.device, None if hidden else inner)
+                if distributed.is_main():
+                    queue.finish(trial)
+            self.show(queue, [])
+            return len(queue.waiting)
+
+    def _step(self, queue: Queue) -> tuple[bool, Trial | None]:
+        """Whether there is more to do, and the trial to do next; None if there is none at present."""
+        if not queue.waiting or self.is_over():
+            return False, None
+        trial = queue.take()
+        return trial is not None or bool(queue.waiting), trial
+
+    def side_by_side(self, trials: list[Trial], pool: "_LocalPool | Cluster") -> int:
+        """Start trials, in their order, as places come free and as those that they need are done, until all are."""
+        failures: list[Exception] = []
+        refresh = 1 if sys.stderr.isatty() else None  # seconds, so that the time on the bar goes on
+        left = 0
+        with self.queue(trials) as queue, pool:
+            while queue.waiting or pool.running:
+                if queue.waiting and self.is_over():
+                    left, queue.waiting = len(queue.waiting), []
+                while len(pool.running) < pool.places() and (trial := queue.take()):
+                    pool.start(trial)
+                self.show(queue, pool.running)
+                if not pool.running:
+                    time.sleep(POLL)
+                for trial, fault in pool.finished(refresh) if pool.running else ():
+                    if fault is None:
+                        queue.finish(trial)
+                    else:
+                        failures.append(_named(fault, trial))
+                        queue.fail(trial)
+                        _say(f"prunebook: {describe(trial)} failed; {len(pool.running)} others in flight are finished first")
+        if failures:
+            raise failures[0]
+        return left
 
 
-def _one_by_one(trials: list[Trial], store: Store, device: str, deadline: _Deadline | None, outer: tqdm) -> None:
-    hidden = outer.disable or not sys.stderr.isatty()  # a log file wants no bar inside the bar
-    with tqdm(total=1, leave=False, disable=hidden, bar_format="{desc} {percentage:3.0f}%|{bar}|") as inner:
-        for done, trial in enumerate(trials):
-            if deadline and distributed.from_main(deadline.is_over):
-                _say(deadline.message(len(trials) - done))
-                return
-            outer.set_postfix_str(describe(trial))
-            compute(trial, store, device, None if hidden else inner)
-            outer.update()
+def _pool(workers: "int | Cluster", store: Store, device: str) -> "_LocalPool | Cluster":
+    return workers if isinstance(workers, Cluster) else _LocalPool(workers, store, device)
 
 
-def _side_by_side(
-    trials: list[Trial], store: Store, device: str, deadline: _Deadline | None, outer: tqdm, workers: int
-) -> None:
-    """Start trials, in their order, as workers come free and as those that they need are done, until all are."""
-    needs = {trial: set(trial.needs()).intersection(trials) for trial in trials}
-    waiting, unfinished = list(trials), set(trials)
-    failures: list[Exception] = []
-    refresh = 1 if sys.stderr.isatty() else None  # seconds, so that the time on the bar goes on
-    pool: Workers[Trial] = Workers(workers, threads=max(1, torch.get_num_threads() // workers))
-    with pool:
-        while waiting or pool.running:
-            if waiting and deadline and deadline.is_over():
-                _say(deadline.message(len(waiting)))
-                waiting = []
-            ready = [trial for trial in waiting if needs[trial].isdisjoint(unfinished)]
-            for trial in ready[: workers - len(pool.running)]:
-                waiting.remove(trial)
-                module = trial.definition.run.__module__
-                pool.call(trial, _compute_in_worker, module, trial.task, trial.params, store, device)
-            outer.set_postfix_str("; ".join(map(describe, pool.running)))
-            for trial, fault in pool.finished(refresh):
-                if fault is None:
-                    unfinished.remove(trial)
-                    outer.update()
-                else:
-                    failures.append(_named(fault, trial))
-                    waiting = []
-                    _say(f"prunebook: {describe(trial)} failed; {len(pool.running)} others in flight are finished first")
-    if failures:
-        raise failures[0]
+class _LocalPool(Workers[Trial]):
+    """Trials in processes beside this one, which write their records themselves."""
+
+    def __init__(self, count: int, store: Store, device: str) -> None:
+        super().__init__(count, threads=max(1, torch.get_num_threads() // count))
+        self.store, self.device = store, device
+
+    def places(self) -> int:
+        return self.count
+
+    def start(self, trial: Trial) -> None:
+        module = trial.definition.run.__module__
+        self.call(trial, _compute_in_worker, module, trial.task, trial.params, self.store, self.device)
 
 
 def _compute_in_worker(module: str, name: str, params: dict[str, Any], store: Store, device: str) -> None:

@@ -6,16 +6,17 @@ is made once for many candidates.
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import torch
 from pydantic import Field, field_validator, model_validator
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from prunebook import cutting, data, distributed, files, measure, models, training
+from prunebook import cutting, data, distributed, files, measure, models, training, weights
 from prunebook.errors import BadValue, choose, require
 from prunebook.methods import sacp
 from prunebook.trials.engine import Context
@@ -392,7 +393,7 @@ def sample(p: Sample, context: Context) -> dict[str, Any]:
     candidates = _drawn(p, scene)
     norms = _kept_norms(scene, candidates)
     state = context.checkpoint(_sample_trial(p)).with_suffix(f".{_digest(scene.model)}.json")
-    rows: list[dict[str, Any]] = json.loads(state.read_text(encoding="utf-8")) if state.exists() else []
+    rows = _interrupted(state)
     with context.timed("evaluate"):
         for i, r in enumerate(candidates[len(rows) :], start=len(rows)):
             pruned = _pruned(r, scene)
@@ -400,7 +401,7 @@ def sample(p: Sample, context: Context) -> dict[str, Any]:
             _recalibrate(pruned, p.recalibrate, p.seed, scene)
             rows.append({"r": r.tolist(), "macs": cost.macs, "params": cost.params, "norm": norms[i]})
             rows[-1]["top1"] = _top1(pruned, p.split, scene)
-            files.write_json(state, rows)
+            files.seal(state, rows)
             context.progress(i + 1, len(candidates), "candidates")
     state.unlink(missing_ok=True)
     return {"before": list(before), "candidates": rows, "graph": _described(scene)}
@@ -538,6 +539,18 @@ def _scene(baseline: Baseline, context: Context, chosen_on: str = "val") -> Scen
 def _described(scene: Scene) -> dict[str, Any]:
     graph = scene.graph
     return {"nodes": len(graph.nodes), "edges": len(graph.edges), "entries": len(graph.entries), "d": graph.d}
+
+
+def _interrupted(state: Path) -> list[dict[str, Any]]:
+    """What an interrupted sample had measured; nothing, with a word on standard error, where the file is damaged."""
+    if not state.exists():
+        return []
+    try:
+        found = json.loads(state.read_bytes())
+        return found if isinstance(found, list) else list(files.unseal(state))  # a list: from before November 2026
+    except ValueError as fault:
+        print(f"prunebook: {fault}; all of it is measured again", file=sys.stderr)
+        return []
 
 
 def _drawn(p: Sample, scene: Scene) -> Tensor:
@@ -735,13 +748,13 @@ def _keep(context: Context, trial: Trial, encoder: sacp.Encoder, head: nn.Linear
     """An encoder's parameters, and those of its linear layer, in a file."""
     tensors = {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
     tensors |= {f"head.{name}": tensor for name, tensor in head.state_dict().items()} if head else {}
-    tensors = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
     if distributed.is_main():
-        files.write(context.checkpoint(trial), lambda temporary: save_file(tensors, temporary))
+        facts = {"task": trial.task, "key": trial.key, "parameters": trial.params}
+        weights.save_tensors(tensors, context.checkpoint(trial), facts=facts)
 
 
 def _scorer(p: Learn | Regress, scene: Scene, context: Context) -> sacp.Scorer:
-    tensors = load_file(context.checkpoint(encoder_trial(p)))
+    tensors = weights.load_tensors(context.checkpoint(encoder_trial(p)))
     encoder = sacp.Encoder(scene.graph, seed=p.seed, edges=p.edges if isinstance(p, Learn) else "network")
     encoder.load_state_dict({name.removeprefix("encoder."): t for name, t in tensors.items() if name.startswith("encoder.")})
     head = None

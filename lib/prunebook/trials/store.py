@@ -114,10 +114,14 @@ def is_stale(record: Record) -> bool:
 def read(path: Path) -> Record:
     """A record from its file, checked against its digest."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_bytes()
+    except OSError as fault:
+        raise BadValue(f"{path} cannot be read: {fault.strerror}") from None
+    try:
+        value = json.loads(text)
         digest = value.pop("sha256")
         record = Record(**value)
-    except (ValueError, KeyError, TypeError, AttributeError) as fault:
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as fault:
         raise DamagedRecord(
             f"{path} is not a whole record ({type(fault).__name__}); delete it and its trial runs again"
         ) from None

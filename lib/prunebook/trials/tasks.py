@@ -188,11 +188,10 @@ def baseline(p: Baseline, context: Context) -> dict[str, Any]:
         model = model.to(context.device)
         with context.timed("fit"):
             history = fit(model, dataset, p.fit, (mean, std), context)
-        path = context.checkpoint(Trial("baseline", p.model_dump(mode="json")))
-        if distributed.is_main():
-            weights.save(model, path, task="baseline", parameters=p.model_dump(mode="json"))
     with context.timed("evaluate"):
         test = training.evaluate(model, dataset.test, mean=mean, std=std)
+    if p.fit is not None:
+        context.keep(Trial("baseline", p.model_dump(mode="json")), model, test.top1)
     return {
         "data": describe_data(dataset),
         "weights": file,

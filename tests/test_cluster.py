@@ -1,0 +1,156 @@
+"""Trials on a Ray cluster of two places, started on this machine."""
+
+import importlib.util
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from chaos import fault
+from pydantic import Field
+
+from prunebook import cli, trials, weights
+from prunebook.errors import BadValue
+from prunebook.trials import Store, Trial
+from prunebook.trials.cluster import Demand
+from prunebook.trials.engine import Context
+from prunebook.trials.trial import Parameters, task
+from prunebook.trials.verify import verify
+
+with_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="the extra ray is not installed")
+
+FIT = {"epochs": 1, "lr": 0.01, "batch_size": 16, "images": 32, "augment": False}
+NETWORK = {"arch": "resnet20", "options": {"width": 0.125}, "fit": FIT}
+
+
+class Stop(Parameters):
+    x: int
+    log: str
+    meets: int | None = Field(None, description="the trial that has to be in flight at the same time")
+    dies: bool = Field(False, description="at the first attempt its process is killed")
+    fails: bool = False
+
+    def describe(self) -> str:
+        return f"stop {self.x}"
+
+
+@task("stopover", version=1, parameters=Stop)
+def stopover(p, context):
+    attempts = len(list(Path(p.log).glob(f"{p.x} *")))
+    (Path(p.log) / f"{p.x} {attempts}").touch()
+    deadline = time.monotonic() + 120
+    while p.meets is not None and not (Path(p.log) / f"{p.meets} 0").exists():
+        assert time.monotonic() < deadline, "no other trial at the same time"
+        time.sleep(0.02)
+    if p.dies and attempts == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if p.fails:
+        raise BadValue(f"nothing to be done in {p.x}")
+    return {"process": os.getpid(), "threads": torch.get_num_threads()}
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch) -> Path:
+    """Nodes find this module; records go to a folder of their own, and nothing is published."""
+    before = os.environ.get("PYTHONPATH", "")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), before]))
+    monkeypatch.setenv("PRUNEBOOK_HOME", str(tmp_path / "project"))
+    monkeypatch.setenv("PRUNEBOOK_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "log").mkdir()
+    return tmp_path / "log"
+
+
+@pytest.fixture
+def two_places():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def run(wanted, **options):
+    try:
+        return trials.run(wanted, engine="ray", progress=False, device="cpu", **options)
+    except BadValue as refusal:
+        if "timed out during startup" in str(refusal):  # Ray gives its own processes 15 s, on a busy machine too few
+            pytest.skip(str(refusal))
+        raise
+
+
+@with_ray
+def test_trials_run_side_by_side_and_one_whose_process_is_lost_runs_again_and_once(elsewhere, two_places):
+    given = [{"x": 1, "meets": 2}, {"x": 2, "meets": 1}, {"x": 3, "dies": True}]
+    found = run([Trial("stopover", {**one, "log": str(elsewhere)}) for one in given])
+    with fault("SIGKILL of a trial's process on a Ray cluster", "the trial runs again; each has one record"):
+        assert len(found) == 3
+        assert os.getpid() not in {record.result["process"] for record in found}
+        assert {record.result["threads"] for record in found} == {1}
+        assert sorted(path.name for path in elsewhere.iterdir()) == ["1 0", "2 0", "3 0", "3 1"]
+        assert len(list(Store().local.glob("*/*.json"))) == 3
+    assert os.environ["PRUNEBOOK_CACHE"] == str(elsewhere.parent / "cache")
+
+
+@with_ray
+def test_networks_travel_to_the_nodes_and_back_and_records_are_those_of_a_local_run(elsewhere, tmp_path, monkeypatch):
+    wanted = [Trial("prune", {"baseline": NETWORK, "tau": tau, "images": 10, "evaluate": "none"}) for tau in (0.6, 0.8)]
+    run(wanted)
+    network = Context("cpu", Store()).checkpoint(wanted[0].needs()[0])
+    assert weights.load(network)
+    assert verify()[:3] == (3, 1, [])
+    contents = []
+    for where in ("cache", "local"):
+        monkeypatch.setenv("PRUNEBOOK_CACHE", str(tmp_path / where))
+        if where == "local":
+            before = torch.get_num_threads()
+            torch.set_num_threads(1)
+            trials.run(wanted, progress=False, device="cpu")
+            torch.set_num_threads(before)
+        found = [json.loads(path.read_text()) for path in sorted(Store().local.glob("*/*.json"))]
+        contents.append([(r["key"], r["params"], r["result"], r["provenance"]["networks"]) for r in found])
+    assert contents[0] == contents[1]
+
+
+@with_ray
+def test_what_a_trial_raises_is_raised_with_its_name(elsewhere):
+    with pytest.raises(BadValue, match="nothing to be done in 5") as raised:
+        run([Trial("stopover", {"x": 5, "fails": True, "log": str(elsewhere)})])
+    assert any("stop 5" in note for note in raised.value.__notes__)
+
+
+@with_ray
+def test_a_cluster_that_is_not_there_is_one_sentence(elsewhere, monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(BadValue, match="no Ray cluster at 'auto'") as refusal:
+        run([Trial("stopover", {"x": 5, "log": str(elsewhere)})], demand=Demand("auto"))
+    assert "\n" not in str(refusal.value)
+
+
+def test_without_ray_one_sentence_says_what_to_install(monkeypatch, capsys, tmp_path):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.setenv("PRUNEBOOK_CACHE", str(tmp_path / "cache"))
+    assert cli.main(["run", "kcore", "smoke", "--engine", "ray"]) == 2
+    err = capsys.readouterr().err
+    assert "engine 'ray' needs Ray, which is not installed: pip install 'prunebook[ray]'" in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["--gpus-per-trial", "1.5"], "GPUs per trial is 1.5, but must be a share from 0 to 1 or a whole number"),
+        (["--gpus-per-trial", "-1"], "GPUs per trial is -1.0"),
+        (["--gpus-per-trial", "nan"], "GPUs per trial is nan"),
+        (["--cpus-per-trial", "0"], "cpus per trial is 0, but must be a number of cores, at least 1"),
+        (["--address", "auto", "--engine", "local"], "engine is 'local', but must be 'ray' where a cluster is asked for"),
+    ],
+)
+def test_impossible_demands_are_refused_in_one_sentence(given, words, capsys, monkeypatch):
+    assert cli.main(["run", "kcore", "smoke", *given]) == 2
+    err = capsys.readouterr().err
+    assert words in err
+    assert err.count("\n") == 1
