@@ -3,6 +3,7 @@
 A figure of no records is refused with BadValue.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from prunebook.report.tables import repetitions
 from prunebook.trials import Record
 
 GRID = np.linspace(0, 80, 81)
+NOTHING = 1e-12  # of the largest change: rounding
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.5)), (0, (5, 1, 1, 1)), (0, (8, 2)), (0, (2, 2)), "-", (0, (4, 1.5)))
 
 
@@ -114,19 +116,22 @@ def choices(table: pd.DataFrame) -> Figure:
 def bounds(record: Record) -> Figure:
     """NORM of single removals against the range of the change on inputs, a panel for each kind of bounds; log scales.
 
-    Below the line a bound is too small. `record`: of an "impacts" trial.
+    Below the line a bound is too small. A removal that changes nothing but the last bits has no mark: a unit that no input
+    reaches. `record`: of an "impacts" trial.
     """
     layers = record.result["layers"]
     fig, axes = panels(len(LOOKS), width=3.4, height=3.5)
     values = [value for layer in layers for name in ("range", *(f"norm {look}" for look in LOOKS)) for value in layer[name]]
-    positive = [value for value in values if value > 0]
+    least = NOTHING * max(values)
+    positive = [value for value in values if value > least]
     require_some(positive, "changes")
     ends = [min(positive), max(positive)]
     for ax, look in zip(axes, LOOKS, strict=True):
         ax.plot(ends, ends, color=GREY, lw=1)
         for i, layer in enumerate(layers):
             look_of: dict[str, Any] = {"color": PALETTE[i], "marker": MARKERS[i], "alpha": 0.4, "ls": "", "ms": 3.5}
-            ax.plot(layer["range"], layer[f"norm {look}"], label=f"{layer['layer']}, {layer['width']} units", **look_of)
+            seen = [value if value > least else math.nan for value in layer["range"]]
+            ax.plot(seen, layer[f"norm {look}"], label=f"{layer['layer']}, {layer['width']} units", **look_of)
         ax.set_xscale("log")
         ax.set_yscale("log")
         ax.set_title(look, fontsize=10)
