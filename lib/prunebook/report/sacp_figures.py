@@ -255,7 +255,7 @@ def selection(built: pd.DataFrame, finished: pd.DataFrame) -> Figure:
         full = finished[finished.network == net]
         full = full[full.m == full.m.max()]
         for i, name in enumerate(_in_order(rows.search)):  # the later the smaller: searches may find the same candidate
-            _candidates(ax, rows[rows.search == name], full[full.search == name], max(4, 8.5 - 1.5 * i), LOOKS[name])
+            _candidates(ax, rows[rows.search == name], full[full.search == name], max(3, 6.5 - i), LOOKS[name])
         ax.axhline(rows.before.mean(), color=GREY, lw=1)
         ax.update_datalim([(0, rows.before.mean())], updatex=False)
         ax.margins(y=0.08)  # or the line may be taken for the frame
