@@ -343,7 +343,9 @@ def one_reading(f: Frames) -> list[Case]:
 def _alike(found: Found, less: Ranks) -> str:
     """`less`: the rho of two readings minus that of two seeds of one."""
     if found.low > OWN:
-        return _stands_out("holds here", math.nan, share_of(found.null >= found.value))
+        return _stands_out(
+            "holds here", *(share_of(side) for side in (found.null <= found.value, found.null >= found.value))
+        )
     if found.high >= OWN or math.isnan(less.value):
         return "undecided"
     return "does not hold here" if less.high < 0 else "as another seed"
