@@ -75,6 +75,8 @@ def test_conditions_that_all_cases_share_are_said_once_others_with_their_case():
     cases = [kcore_claims.Case(name, "", verdict, on=frozenset({PAPERS._replace(dataset=data)}), epochs=70)
              for name, data, verdict in (("a", "cifar10", "holds here"), ("b", "digits", "undecided"))]  # fmt: skip
     assert kcore_claims.combined(cases, SAID) == "other data: mixed: holds here (a); undecided (b)"
+    more = cases[1]._replace(name="b, of another tau")
+    assert kcore_claims.combined([*cases, more], SAID).endswith("undecided (b | b, of another tau)")
     own = cases[1]._replace(on=frozenset({PAPERS}))
     assert kcore_claims.combined([cases[0], own], SAID) == "mixed: other data: holds here (a); undecided (b)"
 
@@ -129,7 +131,7 @@ def test_what_removes_the_same_by_definition_is_not_tested():
     row = claim("remove more than either", selections=both + alone + less)
     assert row.verdict.startswith("mixed: other data: holds here (resnet56, FR against k-core only)")
     assert row.verdict.endswith(
-        "; equal by construction (resnet56, FR against entropy only, resnet56, PR against entropy only)"
+        "; equal by construction (resnet56, FR against entropy only | resnet56, PR against entropy only)"
     )
 
 

@@ -15,8 +15,10 @@ from prunebook import data, measure, models, notebooks, training, weights
 from prunebook.errors import MissingData
 from prunebook.methods import sacp
 from prunebook.methods.sacp.training import contrast_as_printed
+from prunebook.report.sacp_tables import PAPER_NETWORKS
 from prunebook.studies import sacp as study
 from prunebook.trials import searching
+from prunebook.trials.store import Store
 
 IMAGE = torch.zeros(1, 3, 32, 32)
 
@@ -119,13 +121,13 @@ class Case(NamedTuple):
 
 
 CASES = {
-    "VGG-16": Case(lambda: models.build("vgg16", hidden=False, seed=0), vgg(), 0.6, 13, 0.052, (78.5, 86.5), (86.5, 90.4)),
+    "VGG-16": Case(lambda: models.build("vgg16", hidden=False, seed=0), vgg(), 0.6, 13, 0.052, (78.5, 86.6), (86.5, 90.4)),
     "ResNet-18": Case(
-        lambda: models.build("resnet18", seed=0), resnet(2, [64, 128, 256, 512]), 0.7, 12, 0.011, (83.0, 90.6), (93.1, 94.8)
+        lambda: models.build("resnet18", seed=0), resnet(2, [64, 128, 256, 512]), 0.7, 12, 0.011, (83.1, 90.6), (93.1, 94.8)
     ),
     "ResNet-56": Case(
-        lambda: models.build("resnet56", shortcut="B", seed=0), resnet(9, [16, 32, 64]), 0.3, 30, 0.924, (66.6, 78.9),
-        (63.7, 81.8),
+        lambda: models.build("resnet56", shortcut="B", seed=0), resnet(9, [16, 32, 64]), 0.3, 30, 0.924, (66.4, 78.9),
+        (63.4, 81.9),
     ),
 }  # fmt: skip
 
@@ -173,6 +175,23 @@ def test_the_table_of_the_threshold_is_what_counting_and_drawing_give(drawn: tup
     assert case.macs[0] < reported(name, "fr") < case.macs[1]
     above = (params > reported(name, "pr")).mean()
     assert above == pytest.approx({"VGG-16": 0.10, "ResNet-18": 0.85, "ResNet-56": 0.56}[name], abs=0.02)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_table_of_the_threshold_has_the_digits_of_the_run_s_records(name: str) -> None:
+    p = notebooks.get("sacp").parameters("costs")
+    assert isinstance(p, study.Parameters)
+    (trial,) = (trial for trial in study.chances(p) if PAPER_NETWORKS[trial.params["arch"]] == name)
+    record = Store().find(trial)
+    assert record is not None
+    quartiles = [np.percentile(record.result[rate], [25, 75]) for rate in ("fr", "pr")]
+    removed = [f"{low:.1f} to {high:.1f} %" for low, high in quartiles]
+    assert [f"{low:.1f} to {high:.1f} %" for low, high in (CASES[name].macs, CASES[name].params)] == removed
+    rows = chapters.text("sacp").split(":name: sacp-threshold")[1].split("```")[0].split("\n* - ")
+    (cells,) = (row.strip().split("\n  - ") for row in rows if row.startswith(name))
+    assert [cells[3], cells[5]] == removed
+    assert "20,000 of them for each network" in chapters.text("sacp")
+    assert trial.params["n"] == 20_000
 
 
 def test_the_printed_costs_of_resnet_56_are_not_those_of_its_threshold() -> None:

@@ -51,7 +51,10 @@ def test_without_records_only_the_paper_itself_can_be_judged():
     assert set(frame.verdict) == {UNTESTED, "the paper contradicts itself", "no number in the paper"}
     assert frame.claim.is_unique
     assert len(frame) >= 35
-    assert set(frame[frame.verdict == "no number in the paper"].claim) == {"It is as good on ImageNet."}
+    assert set(frame[frame.verdict == "no number in the paper"].claim) == {
+        "It is as good on ImageNet.",
+        "SACP is robust to deeper architectures.",
+    }
 
 
 def test_records_have_the_names_of_the_studys_parts():
@@ -69,7 +72,14 @@ def test_every_verdict_is_explained():
         assert all(word in sacp_claims.CLAIM_VERDICTS for part in words.split(": ") for word in part.split(", "))
     legend = kcore_tables.legend(sacp_claims.CLAIM_VERDICTS, frame.verdict)
     assert {"holds here", "other network", "not fine-tuned", "undecided"} <= {line.split("**")[1] for line in legend}
-    for verdict in ("as random weights", "as another seed", "as chance", "no correlation found", "no difference found"):
+    for verdict in (
+        "as random weights",
+        "short of random weights",
+        "as another seed",
+        "as chance",
+        "no correlation found",
+        "no difference found",
+    ):
         assert verdict in sacp_claims.CLAIM_VERDICTS
 
 
@@ -180,7 +190,7 @@ def test_a_score_predicts_if_its_interval_is_above_0(score, found):
 def test_a_score_decides_nothing_without_encoders_of_random_weights_to_stand_out_from():
     records = scores_of({"infonce": UP, "as printed": UP})
     del records["crowds"]
-    for words in ("A higher score means", "than what a candidate costs", "criterion of weights", "one simple number"):
+    for words in ("A higher score means", "than what a candidate costs", "criterion of weights", "the simple number"):
         assert verdict(words, **records) == "not fine-tuned: undecided", words
     assert verdict("either anchor: one method", **records) == "undecided"
     assert verdict("Learning by contrast makes the score", **records) == UNTESTED
@@ -194,9 +204,22 @@ def test_a_score_that_random_weights_reach_as_well_is_not_ours():
     row = claim("A higher score means", **records)
     assert row.verdict == "not fine-tuned: as random weights"
     assert ", random weights -0." in row.here
-    for words in ("than what a candidate costs", "criterion of weights", "one simple number"):
+    for words in ("than what a candidate costs", "criterion of weights", "the simple number"):
         assert verdict(words, **records) == "not fine-tuned: as random weights"
     assert verdict("Learning by contrast makes the score", **records) == "not fine-tuned: as random weights"
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_score_that_nearly_all_random_weights_surpass_falls_short_of_them(sign):
+    """On either side: what they reach is no luck of few, and learning has lost some of it."""
+    score = [sign * value for value in NEARLY]
+    sample = scores_of({"infonce": score})["samples"][0]
+    better = [ranks_of(sign * (UP + np.random.default_rng(i).normal(scale=1, size=N))) for i in range(99)]
+    records = scores_of({"infonce": score}) | {"crowds": [crowd(sample, better)]}
+    assert verdict("A higher score means", **records) == "not fine-tuned: short of random weights"
+    assert verdict("than what a candidate costs", **records) == "not fine-tuned: short of random weights"
+    lost = "the opposite holds here" if sign > 0 else "holds here"
+    assert verdict("Learning by contrast makes the score", **records) == f"not fine-tuned: {lost}"
 
 
 def test_few_candidates_decide_nothing():
@@ -275,7 +298,7 @@ def test_a_score_is_no_more_than_a_number_if_it_orders_alike():
     def found(score: Sequence[float]) -> str:
         sample = sampled(test, norm=norm, **PAPERS)
         records = {"scores": [scored("infonce", sample, list(score), **PAPERS)], "crowds": [crowd(sample, NULL)]}
-        row = claim("one simple number", samples=[sample], **records)
+        row = claim("the simple number", samples=[sample], **records)
         assert "infonce and L1 norm kept: |rho| " in row.here or score is NOISE
         return row.verdict.removeprefix("not fine-tuned: ")
 
@@ -349,6 +372,7 @@ def test_l1_is_needed_if_no_other_order_can_be_told_apart():
     assert found([0.95, 0.96], [0.55, 0.5]) == "holds here"
     assert found([0.95], [0.05]) == "holds here"  # worse than by random weights
     assert found([0.6], [0.6]) == "as random weights"
+    assert found([0.05], [0.9]) == "short of random weights"
     assert found([0.95, 0.96], [0.9, 0.5]) == "undecided"
     assert found([0.95], [0.9], orders=0) == "undecided"
     assert found([0.95], []) == UNTESTED
@@ -449,6 +473,15 @@ def test_winners_are_compared_seed_by_seed(words, first, second):
     assert verdict(words, light=lightly) == "not trained in full: no difference found"
 
 
+def test_costs_that_cancel_over_the_seeds_are_not_equal():
+    records = {"light": [r for s in range(3) for r in light("infonce", [80.0], s, **PAPERS)]}
+    for s, fr in enumerate((45.0, 50.0, 55.0)):
+        records["light"] += light("random", [70.0], s, fr=fr, **PAPERS)
+    row = claim("better network than chance", **records)
+    assert row.verdict == "not trained in full: unequal cost"
+    assert "FR -5.00 to +5.00" in row.here
+
+
 def test_winners_of_different_training_are_not_compared():
     records = tops(3, {"infonce": 92.0, "random": 90.0})
     records["finals"] = [r for r in records["finals"] if r.params["search"]["encoder"]]
@@ -464,6 +497,8 @@ def test_a_larger_k_helps_if_validation_finds_the_better(gain, found):
     assert row.verdict == found
     assert "infonce, k = 2" in row.here
     assert verdict("larger k gives", finals=tuned[:2]) == "undecided"
+    by_lot = [r for s in range(3) for r in finals("random", [90.0, 91.0], s, val=[90.0, 91.0], **PAPERS)]
+    assert verdict("larger k gives", finals=by_lot) == UNTESTED
     assert verdict("larger k gives", finals=tuned[::2]) == UNTESTED
 
 
@@ -485,6 +520,8 @@ def test_a_larger_m_helps_if_its_winner_is_better():
     assert "infonce, m from 1 to 2: +1.00 (1)" in row.here
     assert row.verdict == "not trained in full: undecided"
     assert verdict("larger m gives", light=light("infonce", [80.0], **PAPERS)) == UNTESTED
+    chance = grown({"infonce": 0.0, "random": 1.0, "random (as costly)": 1.0})
+    assert verdict("larger m gives", **chance) == "no difference found"  # what chance gains is not SACP's
 
 
 def test_a_score_saturates_the_gain_if_chance_gains_more():
@@ -573,6 +610,8 @@ def test_nothing_is_lost_if_the_winner_is_above_the_unpruned_network(top1, found
     assert verdict("Nothing is lost", **pruned("resnet18", top1)) == found
     assert verdict("Nothing is lost", **pruned("resnet20", top1)) == f"other network: {found}"
     assert verdict("Nothing is lost", **pruned("resnet56", top1)) == UNTESTED
+    lightly = pruned("resnet18", top1) | {"finals": []}
+    assert verdict("Nothing is lost", **lightly) == "not trained in full: undecided"
 
 
 @pytest.mark.parametrize(
@@ -583,6 +622,8 @@ def test_nothing_is_lost_if_the_winner_is_above_the_unpruned_network(top1, found
 def test_a_loss_is_small_if_it_is_surely_below_a_point(top1, found):
     assert verdict("loses only a little", **pruned("resnet56", top1)) == found
     assert verdict("loses only a little", **pruned("resnet56", top1, shortcut="A")) == f"other network: {found}"
+    lightly = pruned("resnet56", top1) | {"finals": []}
+    assert verdict("loses only a little", **lightly) == "not trained in full: undecided"
     row = claim("loses only a little", **pruned("resnet56", top1))
     assert "at FR 50.0" in row.here
 

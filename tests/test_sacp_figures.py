@@ -163,6 +163,11 @@ def test_behind_an_encoder_stands_what_random_weights_reach() -> None:
     assert ends == pytest.approx((-0.3, 0.4, 0))
 
 
+def test_what_never_varies_has_no_row() -> None:
+    (ax,) = figures.correlations(pd.DataFrame([correlated("infonce", 0.5), correlated("narrowest entry", math.nan)])).axes
+    assert texts(ax.get_yticklabels()) == ["infonce"]
+
+
 def test_without_the_l1_norm_nothing_is_compared_with_it_and_each_sample_has_a_panel() -> None:
     rows = [correlated("infonce", 0.5, 0.1), correlated("infonce", 0.2, 0.1, sample="random search, 1 epoch")]
     assert titles(figures.correlations(pd.DataFrame(rows))) == [
@@ -203,6 +208,13 @@ def finished(search: str, m: int, places: list[int], fr: list[float], val: list[
     return pd.DataFrame(rows)
 
 
+def keys(ax: Any, *names: str) -> list[Any]:
+    """The legend's marks of some searches."""
+    (legend,) = ax.figure.legends
+    pairs = zip(legend.legend_handles, texts(legend.get_texts()), strict=True)
+    return [handle for handle, name in pairs if name in names]
+
+
 def rings(ax: Any) -> list[tuple[float, float]]:
     lines = [line for line in ax.lines if line.get_markersize() == figures.RING["ms"]]
     return [point for line in lines for point in zip(*line.get_data(), strict=True)]
@@ -213,6 +225,7 @@ def test_of_each_search_and_seed_what_validation_chose_is_ringed_not_what_is_bes
     (ax,) = figures.selection(pd.concat([*rows, built("random", [60], [80], [81])]), NONE_IN_FULL).axes
     assert rings(ax) == [(51, 90), (52, 88), (60, 81)]
     assert ax.get_title() == "resnet20 on digits\nlight: 1 epoch"
+    assert {handle.get_markerfacecolor() for handle in keys(ax, "infonce", "random")} == {"none"}  # as the marks are
 
 
 def test_what_was_trained_in_full_at_the_largest_m_stands_above_what_it_was_before() -> None:
@@ -224,6 +237,7 @@ def test_what_was_trained_in_full_at_the_largest_m_stands_above_what_it_was_befo
     lines = [line for line in ax.lines if line.get_linewidth() == 0.6]
     assert [list(line.get_ydata()) for line in lines] == [[90, 95], [92, 94]]
     assert ax.get_title() == "resnet20 on digits\nlight: 1 epoch; full: 30 epochs"
+    assert [handle.get_markerfacecolor() for handle in keys(ax, "infonce")] == [figures.LOOKS["infonce"]["color"]]
 
 
 def growing(stage: str, points: list[tuple[int, int, float]], by: str = "validation", seed: int = 0) -> pd.DataFrame:

@@ -190,6 +190,12 @@ def test_correlations_are_spearmans_with_test_accuracy():
     assert (rows.rho < rows.high).all()
 
 
+def test_samples_of_too_few_candidates_can_be_left_out():
+    rows = made.candidates([sampled([1.0, 2.0, 3.0, 4.0])])
+    assert len(made.correlations(rows, least=4)) > 0
+    assert made.correlations(rows, least=5).empty
+
+
 def test_what_is_left_given_the_macs_is_the_correlation_of_the_ranks_residuals():
     rows, ranked = correlated(0), [stats.rankdata(column) for column in drawn(0).T]
     test, score, macs, _ = ranked

@@ -229,6 +229,13 @@ def test_differences_name_what_is_not_the_paper_s() -> None:
     assert "Light fine-tuning: 1 epoch of 5,000 images of SGD from 0.01, schedule cosine" in lite
     assert "chosen on one half of the test split" in lite
     assert "Full training: none" in lite
+    assert "All searches by contrast are by a repaired loss" in lite
+    assert "The anchor keeps the first channels by number" in lite
+    assert "repaired loss" not in " ".join(paper)  # it searches by the printed one as well
+    chance = Parameters.check({"searches": ["random", "sacp-1", "untrained"], "m": 2, "k": 1})
+    assert not [
+        sentence for sentence in study.differences(chance) if "by contrast" in sentence or "anchor keeps" in sentence
+    ]
     assert "Data:" not in lite
     other = " ".join(study.differences(of_run("paper").model_copy(update={"tau": 0.5, "k": 3, "dataset": ["digits"]})))
     assert "vgg16: tau 0.5; the paper: 0.6." in other

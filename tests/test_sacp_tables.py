@@ -159,6 +159,14 @@ def test_of_one_seed_candidates_stand_beside_their_partners():
     assert row["as costly over"] == "candidates"
 
 
+def test_columns_that_no_search_fills_are_not_shown():
+    rows = made.selections(two_searches(1))
+    silent = {"winner by validation", "winner by test"}
+    assert set(rows) - set(made.filled(rows)) == silent  # none was trained in full
+    assert {"k", "minus random (as costly)"} <= set(made.filled(rows))
+    assert tuple(made.filled(made.selections([]))) == made.SELECTIONS
+
+
 def test_figure_2_has_the_best_of_the_first_m_and_of_the_first_k():
     rows = made.best_of(
         light("infonce", [80.0, 83.0, 82.0], val=[70.0, 60.0, 75.0])[::-1],
@@ -268,6 +276,8 @@ def test_the_base_is_counted_even_where_nothing_is_trained():
     row = row_of(made.table(3, before=whole), "VGG-16", "Base")
     assert (row["top-1, % here"], row["MACs, M here"]) == ("93.10\u00a0±\u00a00.25 (3)", "314.31 (1)")
     assert row["top-1, % verdict"] == "close"
+    halved = [unpruned(0, 91.0, arch="vgg16"), *whole[:1]]
+    assert row_of(made.table(3, before=halved), "VGG-16", "Base")["top-1, % here"] == "91.00 (1)"  # on what reports
     row = row_of(made.table(3, before=[baseline(0, 93.0, BEFORE, arch="vgg16")]), "VGG-16", "Base")
     assert row["MACs, M verdict"] == "ours is lower"
 

@@ -232,14 +232,14 @@ def _after(words: str, verdict: str) -> str:
 
 
 def agreed(verdicts: Mapping[str, str]) -> str:
-    """What all agree on, else "mixed", with the cases of each or, of many, their number."""
+    """What all agree on, else "mixed", with the cases of each, which have commas of their own, or, of many, their number."""
     if len(set(verdicts.values())) == 1:
         return next(iter(verdicts.values()))
     by_verdict: dict[str, list[str]] = {}
     for name, verdict in verdicts.items():
         by_verdict.setdefault(verdict, []).append(name)
     few = len(verdicts) <= 4
-    of = {v: ", ".join(names) if few else f"{len(names)} of {len(verdicts)}" for v, names in by_verdict.items()}
+    of = {v: " | ".join(names) if few else f"{len(names)} of {len(verdicts)}" for v, names in by_verdict.items()}
     return "mixed: " + "; ".join(f"{verdict} ({which})" for verdict, which in of.items())
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from prunebook.report import sacp_evidence as by
 from prunebook.report.kcore_claims import Claim, Network, Said, by_part, table_of
 from prunebook.report.sacp_evidence import Frames, Records
-from prunebook.report.sacp_scores import RESAMPLES
+from prunebook.report.sacp_scores import FEW, RESAMPLES
 from prunebook.report.sacp_tables import PAPER_DATA, PAPER_NETWORKS, SAME_FR
 from prunebook.trials import Record
 
@@ -24,12 +24,15 @@ CLAIM_VERDICTS = {
     "no correlation found": "the interval of the correlation includes 0; the same goes for it",
     "as random weights": "the interval excludes 0, or the rule is met, but encoders with random weights come as far: ours "
     f"is not among the outermost {100 * by.ALPHA:g} %",
+    "short of random weights": "the interval excludes 0, or the rule is met, but nearly all encoders with random weights "
+    f"come farther: ours is among the outermost {100 * by.ALPHA:g} % on the other side",
     "as another seed": "the rule is not met, but two seeds of one reading differ as much",
     "as chance": "the rule is met, but by random candidates too",
     "undecided": "the interval includes the rule's limit; or there are fewer than three seeds where it is over seeds, or "
-    f"fewer than {by.FEW} candidates where it is a bootstrap over them; or there is no null to stand out from",
+    f"fewer than {FEW} candidates where it is a bootstrap over them; or there is no null to stand out from; "
+    "or it is about what full training leaves, and none was trained in full",
     "unequal cost": f"the two sides' FR differ by more than {SAME_FR:g} point in the mean, so that a difference in accuracy "
-    "would be one of cost as well",
+    "would be one of cost as well; of two winners, in any seed",
     "follows from tau": "the printed rate lies in the middle 95 % of random candidates that meet the paper's threshold",
     "mixed": "different verdicts for different cases, which are named or, if many, counted",
     "other network": "no network that the statement is about, or one with other layers; what follows is about ours",
@@ -99,7 +102,9 @@ METHOD = Said(tuple(PAPER_NETWORKS.values()), (PAPER_DATA,))  # of statements ab
 RESULT = METHOD._replace(epochs=by.FULL)
 LIGHTLY = METHOD._replace(epochs=by.LIGHT)
 ABLATION = RESULT._replace(archs=("ResNet-18",))
-OVER = "the interval is over candidates, and the number has to be beyond those by random weights"
+OVER = (
+    "the interval is over candidates, and the number has to be beyond those by random weights in the (first) encoder's place"
+)
 
 CLAIMS = [Claim(*claim) for claim in (
     ("Abstract, Table 3", "The search compresses especially far.", "where the printed FR and PR lie among random candidates "
@@ -113,11 +118,13 @@ CLAIMS = [Claim(*claim) for claim in (
      f"that are kept; {OVER}", RESULT, by.predicts_beyond_cost),
     ("Abstract, section 1", "The score knows more than a criterion of weights.", "rho of the score minus that of the L1 "
      f"norm that is kept; {OVER}", RESULT, by.beats_l1),
-    ("Sections 3.2, 3.4", "The score is not just one simple number. (We add this one.)", "rank correlation of the "
+    ("Sections 3.2, 3.4", "Beside the simple number that it is nearest to, the score still knows accuracy. (We add this "
+     "one.)", "rank correlation of the "
      "score with costs, L1 norm, R(r) and the most pruned entry; does not hold if the nearest of them is beyond "
      f"{by.OWN:g}, holds if the score knows accuracy beside it; {OVER}", RESULT, by.more_than_a_number),
     ("Abstract, section 3.2", "The score is better for the network's topology.", "rho of an encoder with the network's "
-     f"edges minus that without, or with shuffled ones; {OVER}, and one over seeds has to agree", RESULT, by.edges_matter),
+     f"edges minus that without, or with shuffled ones; {OVER} (so that learning has to help as well), and one over seeds "
+     "has to agree", RESULT, by.edges_matter),
     ("Abstract, section 3.2", "What the search finds is better for the network's topology.", "winner of the search with the "
      "edges minus that without", RESULT, by.wins_by_edges),
     ("Section 3.4", "Learning by contrast makes the score a better one.", "rho of the trained encoder minus the mean rho of "
@@ -173,7 +180,8 @@ CLAIMS = [Claim(*claim) for claim in (
     ("Section 4.3", "ResNet-56 loses only a little. (4.52 points at FR 78.06.)", "the same; holds if it surely loses less "
      f"than {by.SMALL:g} point", RESULT._replace(archs=("ResNet-56",)), by.loses_little),
     ("Section 4.3", "SACP is robust to deeper architectures.", "the paper alone", NOWHERE,
-     by.said("Table 3: ResNet-56 loses 4.52 points, ResNet-18 gains 1.09", "the paper contradicts itself")),
+     by.said("Table 3: three networks, each at another cost and tau; ResNet-56 loses 4.52 points, ResNet-18 gains 1.09",
+             "no number in the paper")),
     ("Section 4.4", "SACP ends at 91.54 % with ResNet-18.", "the paper alone", NOWHERE,
      by.said("Tables 3 and 4 and section 4.3 print 93.41", "the paper contradicts itself")),
     ("Abstract, section 5", "It is as good on ImageNet.", "the paper alone", NOWHERE,

@@ -20,6 +20,7 @@ from prunebook.report.dice_evidence import above, alike
 from prunebook.report.dice_evidence import side as side_of
 from prunebook.report.kcore_claims import Case, Network, signed
 from prunebook.report.sacp_scores import (
+    FEW,
     L1,
     MACS,
     SIMPLE,
@@ -45,7 +46,6 @@ from prunebook.trials import Record
 
 RECALIBRATED, LIGHT, FULL = 0, 1, 2  # how far the networks were trained whose accuracy a case is about
 
-FEW = 20  # candidates: a bootstrap of fewer has intervals that are too narrow
 OWN = 0.9  # a rank correlation beyond it says that one number is nearly the other
 EDGE = 2.0  # points of R(r) above tau that still count as at tau
 MOST = 0.95  # of the candidates
@@ -215,9 +215,14 @@ def _known(sample: Sample, names: Sequence[str]) -> list[str]:
 
 
 def _stands_out(verdict: str, below: float, above: float) -> str:
-    """The verdict, if a number lies on its side of a null: by its p there, `above` for a claim that holds."""
-    p = above if verdict == "holds here" else below
-    return "undecided" if math.isnan(p) else verdict if p <= ALPHA else "as random weights"
+    """The verdict, if a number lies on its side of a null: by its p there, `above` for a claim that holds.
+
+    Else whether the null comes as far, or nearly all of it farther: by the p of the other side.
+    """
+    p, short = (above, below) if verdict == "holds here" else (below, above)
+    if math.isnan(p) or p <= ALPHA:
+        return "undecided" if math.isnan(p) else verdict
+    return "short of random weights" if short <= ALPHA else "as random weights"
 
 
 def _on_its_side(found: Found, otherwise: str) -> str:
@@ -338,7 +343,9 @@ def one_reading(f: Frames) -> list[Case]:
 def _alike(found: Found, less: Ranks) -> str:
     """`less`: the rho of two readings minus that of two seeds of one."""
     if found.low > OWN:
-        return _stands_out("holds here", math.nan, share_of(found.null >= found.value))
+        return _stands_out(
+            "holds here", *(share_of(side) for side in (found.null <= found.value, found.null >= found.value))
+        )
     if found.high >= OWN or math.isnan(less.value):
         return "undecided"
     return "does not hold here" if less.high < 0 else "as another seed"
@@ -396,7 +403,7 @@ def needs_l1(f: Frames) -> list[Case]:
         seeds = first.index.intersection(other.index)
         if len(seeds):
             both = [first.loc[seeds], other.loc[seeds]]
-            p = zip(*(one["share p above"] for one in both), strict=True)
+            p = zip(both[0]["share p below"], *(one["share p above"] for one in both), strict=True)
             numbers = " and ".join(f"{100 * one.share.mean():.0f} %{_random_shares(one)}" for one in both)
             name, unit = f"{network}, {READINGS[0]} and {CONTROL}", "share of new triads in which the positive is nearer"
             verdict = _of_every_seed(starmap(_by_l1, p))
@@ -404,11 +411,12 @@ def needs_l1(f: Frames) -> list[Case]:
     return cases
 
 
-def _by_l1(own: float, control: float) -> str:
-    """From the p of two shares among those by random weights that are as high."""
-    if math.isnan(own + control):
+def _by_l1(below: float, above: float, control: float) -> str:
+    """From the p of a share among those by random weights that are as low, and as high, and the control's as high."""
+    own = _stands_out("holds here", below, above)
+    if own == "holds here" and math.isnan(control):
         return "undecided"
-    return "as random weights" if own > ALPHA else "does not hold here" if control <= ALPHA else "holds here"
+    return "does not hold here" if own == "holds here" and control <= ALPHA else own
 
 
 def pushes_away(f: Frames) -> list[Case]:
@@ -504,7 +512,10 @@ def _means(rows: pd.DataFrame, others: pd.DataFrame) -> tuple[str, str, str]:
 
 
 def _against(f: Frames, firsts: Sequence[str], seconds: Sequence[str], unit: str) -> list[Case]:
-    """The winner of one search minus that of another, seed by seed; without a verdict where they cost differently."""
+    """The winner of one search minus that of another, seed by seed; without a verdict where they cost differently.
+
+    In any seed: costs that cancel in the mean make no two winners equal.
+    """
     cases = []
     for network, search, rows in _searches(f.light, firsts):
         full = of_search(f.full, network, search)
@@ -515,11 +526,16 @@ def _against(f: Frames, firsts: Sequence[str], seconds: Sequence[str], unit: str
             gap, removed = (minus(*(winner(*one, column=column) for one in pair)) for column in ("test", "FR"))
             if gap:
                 stage = _stage(rows, full)
-                verdict = "unequal cost" if abs(fmean(removed)) > SAME_FR else side_of(gap)
-                numbers = f"{signed(gap)}, FR {fmean(removed):+.2f}"
+                verdict = "unequal cost" if max(map(abs, removed)) > SAME_FR else side_of(gap)
+                numbers = f"{signed(gap)}, FR {_from_to(removed)}"
                 words = f"{unit}, points of top-1 {AFTER[stage]}, over seeds"
                 cases.append(Case(f"{network}, {search} minus {other}", numbers, verdict, words, on(rows), stage))
     return cases
+
+
+def _from_to(values: Values) -> str:
+    ends = dict.fromkeys(f"{end:+.2f}" for end in (min(values), max(values)))
+    return " to ".join(ends)
 
 
 def _rivals(f: Frames, network: str, search: str, names: Sequence[str]) -> Iterable[tuple[str, pd.DataFrame, pd.DataFrame]]:
@@ -556,7 +572,7 @@ def _by_seed(rows: pd.DataFrame, least: pd.DataFrame, full: bool) -> Values:
 def larger_k(f: Frames) -> list[Case]:
     """The winner of all k at the largest m minus the first of them, the best by light fine-tuning."""
     cases = []
-    for network, search, rows in _searches(f.full, (*READINGS, RANDOM, AS_COSTLY)):
+    for network, search, rows in _searches(f.full, READINGS):
         most = rows[rows.m == rows.m.max()]
         k = most["rank"].nunique()
         gain = _by_seed(most, most[most["rank"] == 0], full=True)
@@ -567,11 +583,11 @@ def larger_k(f: Frames) -> list[Case]:
 
 
 def _gains(f: Frames) -> Iterable[tuple[str, str, str, Values, pd.DataFrame, int]]:
-    """For every search what a larger m brings: network, search, from m to m, repetitions, rows, and stage.
+    """For SACP's searches and chance's what a larger m brings: network, search, from m to m, repetitions, rows, and stage.
 
     Trained in full from the smallest m to the largest, or else after light fine-tuning from half of the places to all.
     """
-    for network, search, rows in _searches(f.light, (*READINGS, RANDOM, AS_COSTLY)):
+    for network, search, rows in _searches(f.light, (*READINGS, RANDOM)):
         full = of_search(f.full, network, search)
         if full.m.nunique() > 1:
             low, high = int(full.m.min()), int(full.m.max())
@@ -588,7 +604,7 @@ def larger_m(f: Frames) -> list[Case]:
     return [
         Case(f"{network}, {search}, {words}", signed(gain), side_of(gain),
              f"winner by validation, points of top-1 {AFTER[stage]}, over seeds", on(rows), stage)
-        for network, search, words, gain, rows, stage in _gains(f)
+        for network, search, words, gain, rows, stage in _gains(f) if search in READINGS
     ]  # fmt: skip
 
 
@@ -684,7 +700,8 @@ def _kept(f: Frames, judged: Callable[[Values], str], archs: Callable[[str], boo
             gain, stage = Values(-points for points in drop), _stage(rows, full)
             numbers = f"{signed(gain)} at FR {fmean(winner(rows, full, column='FR')):.1f}"
             unit = f"winner minus unpruned, which had none of the fine-tuning, points of top-1 {AFTER[stage]}, over seeds"
-            cases.append(Case(f"{network}, {search}", numbers, judged(gain), unit, on(rows), stage))
+            verdict = judged(gain) if stage == FULL else "undecided"  # the statements are about what full training leaves
+            cases.append(Case(f"{network}, {search}", numbers, verdict, unit, on(rows), stage))
     return cases
 
 

@@ -38,7 +38,7 @@ LEARNT = tuple(name for name in ENCODERS if by_contrast(name))
 SCATTERED = ("infonce", "as printed", "untrained", "sacp-1", "L1 norm kept", "MACs kept")  # of all that may predict
 KINDS = {"encoder": (0, "o"), "simple": (1, "s")}  # of predictors: color, marker
 LINES = ("-", "--", ":", "-.")  # one for each network of a panel
-RING: dict[str, Any] = {"ls": "", "marker": "o", "ms": 13, "mfc": "none", "mec": "black", "mew": 1.3}
+RING: dict[str, Any] = {"ls": "", "marker": "o", "ms": 9, "mfc": "none", "mec": "black", "mew": 1.3}
 BAND = "#d9d9d9"
 WRITTEN = 15  # entries up to which a heat map has its numbers
 
@@ -101,7 +101,7 @@ def learning(histories: pd.DataFrame) -> Figure:
         ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     _label(axes, "epoch", "cosine with the anchor")
     keys = [Line2D([], [], color=color) for color in looks.values()]
-    words = ["its positive (cut by L1)", "its negative (cut at random)"]
+    words = ["its positive (cut by a fixed order)", "its negative (cut at random)"]
     if len(networks) > 1:
         keys += [Line2D([], [], color=GREY, ls=dashes) for dashes in LINES[: len(networks)]]
         words += networks
@@ -151,8 +151,9 @@ def correlations(frame: pd.DataFrame) -> Figure:
 
     Left, filled: as it is; hollow: the partial one, given the MACs kept; grey behind: what the middle 95 % of encoders with
     random weights reach. Right, where the L1 norm kept is known: minus that of the L1 norm. Bars are 95 % bootstrap
-    intervals over candidates. `frame`: of `sacp_scores.correlations`.
+    intervals over candidates. `frame`: of `sacp_scores.correlations`; a predictor that never varies has no row.
     """
+    frame = frame[frame.rho.notna()]
     require_some(frame, "correlations")
     groups: Any = list(frame.groupby(["network", "sample"], sort=False))
     columns = 2 if frame["minus L1"].notna().any() else 1
@@ -254,7 +255,7 @@ def selection(built: pd.DataFrame, finished: pd.DataFrame) -> Figure:
         full = finished[finished.network == net]
         full = full[full.m == full.m.max()]
         for i, name in enumerate(_in_order(rows.search)):  # the later the smaller: searches may find the same candidate
-            _candidates(ax, rows[rows.search == name], full[full.search == name], max(4, 8.5 - 1.5 * i), LOOKS[name])
+            _candidates(ax, rows[rows.search == name], full[full.search == name], max(3, 6.5 - i), LOOKS[name])
         ax.axhline(rows.before.mean(), color=GREY, lw=1)
         ax.update_datalim([(0, rows.before.mean())], updatex=False)
         ax.margins(y=0.08)  # or the line may be taken for the frame
@@ -262,7 +263,8 @@ def selection(built: pd.DataFrame, finished: pd.DataFrame) -> Figure:
         ax.set_xlabel("MACs removed, % (thop)")
         ax.set_ylabel("top-1 on test images, %")
     names = _in_order(built.search)
-    keys = [Line2D([], [], ls="", **LOOKS[name]) for name in names] + [Line2D([], [], **RING | {"ms": 9})]
+    hollow: dict[str, Any] = {} if len(finished) else {"mfc": "none"}
+    keys = [Line2D([], [], ls="", **LOOKS[name] | hollow) for name in names] + [Line2D([], [], **RING)]
     words = [*names, "chosen by validation"]
     fig.legend(
         [*keys, Line2D([], [], color=GREY)], [*words, "before pruning"], loc="outside lower center", ncols=3, fontsize=9

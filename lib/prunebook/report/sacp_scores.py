@@ -33,6 +33,7 @@ from prunebook.trials import Record, Trial
 SIMPLE = ("MACs kept", "parameters kept", "L1 norm kept", "channels kept", "narrowest entry")  # scores that need no encoder
 MACS, L1 = "MACs kept", "L1 norm kept"
 RESAMPLES = 2000
+FEW = 20  # candidates of a draw: a bootstrap of fewer has intervals that are too narrow
 UNTUNED = "no epochs"
 
 HISTORIES = (*PLACE, "encoder", "epoch", "loss", "positive", "negative", "gap")
@@ -310,16 +311,18 @@ def predictors(rows: pd.DataFrame) -> list[str]:
     return [name for name in encoders_of(rows) if rows[name].notna().any()] + [n for n in SIMPLE if rows[n].notna().all()]
 
 
-def blocks(frame: pd.DataFrame) -> Iterable[tuple[str, str, pd.DataFrame]]:
-    """Network, sample and rows of `candidates` whose test accuracy is known, where every draw has at least three."""
+def blocks(frame: pd.DataFrame, least: int = 3) -> Iterable[tuple[str, str, pd.DataFrame]]:
+    """Network, sample and rows of `candidates` whose test accuracy is known, where every draw has at least so many."""
     groups: Any = frame[frame.test.notna()].groupby(["network", "sample"], sort=False)
     for (name, sample), rows in groups:
-        if rows.groupby("draw").place.nunique().min() >= 3:
+        if rows.groupby("draw").place.nunique().min() >= least:
             yield name, sample, rows
 
 
-def correlations(frame: pd.DataFrame) -> pd.DataFrame:
+def correlations(frame: pd.DataFrame, least: int = 3) -> pd.DataFrame:
     """Of `candidates`: one row for each network, sample and predictor: columns `CORRELATIONS`.
+
+    Samples with a draw of fewer than `least` candidates have no row.
 
     "kind" is "encoder" or "simple", "n" the candidates of all draws, "seeds" how often it was measured: of an encoder, its
     seeds. "rho" is Spearman's with test accuracy, in the mean over these, "low" and "high" a 95 % percentile bootstrap over
@@ -328,7 +331,7 @@ def correlations(frame: pd.DataFrame) -> pd.DataFrame:
     sample. "given MACs" is the partial rank correlation given the MACs kept; "minus L1" is rho minus that of the L1 norm
     kept, candidate by candidate; each with its interval.
     """
-    return as_table((row for block in blocks(frame) for row in _correlated(*block)), CORRELATIONS)[list(CORRELATIONS)]
+    return as_table((row for block in blocks(frame, least) for row in _correlated(*block)), CORRELATIONS)[list(CORRELATIONS)]
 
 
 def _correlated(name: str, sample: str, rows: pd.DataFrame) -> list[dict[str, Any]]:

@@ -302,6 +302,12 @@ def _selection(key: tuple[str, str], frame: pd.DataFrame, full: pd.DataFrame) ->
     return row | {"mean minus as costly": gaps, "as costly over": over}
 
 
+def filled(frame: pd.DataFrame) -> pd.DataFrame:
+    """Of `selections` the columns that say something in any row: no text and no repetitions are nothing."""
+    silent = [name for name in frame if len(frame) and all(value in ("", ()) for value in frame[name])]
+    return frame.drop(columns=silent)
+
+
 def partners(frame: pd.DataFrame, name: str) -> set[str]:
     """The searches of a network that have an equally costly random one."""
     return set(of_search(frame, name, AS_COSTLY)["like"])
@@ -473,9 +479,10 @@ def table(
 
 
 def _unpruned(arch: str, own: pd.DataFrame, chances: Sequence[Record], before: Sequence[Record]) -> Measured:
-    """The network before pruning: its counts from candidates or from `chances`, its accuracy from `before`."""
+    """The network before pruning: its counts from `chances` or `before`, its accuracy, on what reports, from `before`."""
+    tests = _tests(before)
     before = [record for record in before if record.task == "baseline"]
-    tops = [record.result["test"]["top1"] for record in before if _is_whole(record.params, arch)]
+    tops = [tests[record.key] for record in before if _is_whole(record.params, arch)]
     counted = [(r.params, r.result["cost"]["thop"]) for r in chances if _is_whole(r.params, arch)]
     counted += [(r.params, r.result["cost"]["thop"]) for r in before if _is_whole(r.params, arch)]
     found: dict[str, Values] = {"top1": Values(tops)} if tops else {}

@@ -465,8 +465,16 @@ def differences(p: Parameters) -> list[str]:
             f"Temperature {p.temperature:g}, Adam at 1e-3, batches of 32, one negative for each anchor beside the batch's; "
             "of these the paper has the batch."
         )
+    if p.learns:
+        found.append(
+            "The anchor keeps the first channels by number, unless the encoder's name says otherwise; the paper takes one "
+            "from its training set."
+        )
     if p.trained or p.chance:
         found.append("Layers that are coupled share one ratio; the paper does not say how it treats them.")
+    searching = {name for arch in p.arch for name in dial(p, "searches", arch) if name in ENCODERS and by_contrast(name)}
+    if searching and not any(name.startswith("as printed") for name in searching):
+        found.append("All searches by contrast are by a repaired loss (infonce); none is by Eq. 6 to 8 as printed.")
     if p.has_searches:
         found += [_length("Light fine-tuning", _lightly(p, cases(p)[0]), p), _length("Full training", _fully(p), p)]
         found += [*choice(p), "The paper chooses on the test set, which stands beside our choice."]
