@@ -372,5 +372,12 @@ def test_another_share_of_macs_is_not_judged() -> None:
     assert [row[3] for row in rows] == ["other network: other target"] * 3
 
 
+def test_a_gain_after_a_brief_fine_tuning_is_named_so() -> None:
+    brief = {"epochs": 1, "images": 10_000, "arch": "resnet110", "fr": 50.3}
+    verdicts = [row[3] for row in abstract(*made.repeated("mrp", [91, 91.1, 91.2], **brief))]
+    assert verdicts == ["ours is lower", "asked for", "hardly fine-tuned: ours is lower"]
+    assert abstract(*made.repeated("mrp", [None] * 3, **brief))[2][3] == "not fine-tuned"
+
+
 def test_two_repetitions_have_no_spread() -> None:
     assert abstract(*made.repeated("mrp", [92, 93]))[2][3] == "other network: no spread (2 of 3 repetitions)"

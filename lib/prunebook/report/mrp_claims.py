@@ -13,7 +13,7 @@ from prunebook.methods.baselines import CRITERIA
 from prunebook.report import mrp_evidence as by
 from prunebook.report.kcore_claims import Claim, Network, Said, by_part, table_of
 from prunebook.report.mrp_evidence import Frames, Records
-from prunebook.report.mrp_tables import FEW, SAME_FR
+from prunebook.report.mrp_tables import BRIEF, FEW, HARDLY, SAME_FR
 from prunebook.studies.mrp import PAPER, READINGS, RULES, STEPS
 from prunebook.trials import Record
 
@@ -32,8 +32,7 @@ CLAIM_VERDICTS = {
     "other network": "not ResNet-110; what follows is about ours",
     "other data": "not CIFAR-10; what follows is about ours",
     "not fine-tuned": "accuracy before retraining, which may close or reverse the gap",
-    "hardly fine-tuned": "after less than two passes over the training images; longer retraining may close or reverse the "
-    "gap, so this says little about a claim made after retraining",
+    "hardly fine-tuned": HARDLY,
     "cannot be tested with this run's records": "no record of this run bears on it",
 }
 
@@ -79,14 +78,14 @@ def over_what(f: Frames) -> str:
 def conditions(said: Said, on: frozenset[Network], epochs: int) -> str:
     """In what the cases were not as in the abstract: "other network, not fine-tuned", or nothing.
 
-    The abstract does not say how long it retrains, so any fine-tuning counts, but one of less than two passes over the
-    training images is named. `epochs`: such passes, see `mrp_evidence`.
+    The abstract does not say how long it retrains, so any fine-tuning counts, but one of less than `BRIEF` passes over
+    the training images is named. `epochs`: such passes, see `mrp_evidence`.
     """
     words = {
         "other network": any(network.arch not in said.archs or network.width != 1 for network in on),
         "other data": any(network.dataset not in said.datasets for network in on),
         "not fine-tuned": bool(on) and said.epochs > 0 and epochs == 0,
-        "hardly fine-tuned": bool(on) and said.epochs > 0 and 0 < epochs < 2,
+        "hardly fine-tuned": bool(on) and said.epochs > 0 and 0 < epochs < BRIEF,
     }
     return ", ".join(word for word, applies in words.items() if applies)
 

@@ -38,6 +38,11 @@ TESTS = {
 UNITS = {"loss": "loss", "top1": "top-1", "modularity": "modularity"}
 PAPER_FR = 50.3  # percent of the MACs that the abstract removes
 SAME_FR = 1.0  # points of the MACs removed that two networks may differ by for their accuracies to be compared
+BRIEF = 2  # passes over the training images: a fine-tuning of less is named
+HARDLY = (
+    f"after less than {BRIEF} passes over the training images; longer retraining may close or reverse the gap, so this says "
+    "little about a claim made after retraining"
+)
 BESIDE = {
     "any": "any, without that care",
     "linked": "with company, as large or as alike",
@@ -279,7 +284,7 @@ def hypothesis(one: Tested) -> str:
 
 
 def matched(studies: Sequence[Tested]) -> list[str]:
-    """For each network: how many filters the tests took, how equal the two sides were made, and by how much the loss rose."""
+    """For each network how many filters the tests took, how equal the two sides were made, and by how much the loss rose."""
     return [words for one in studies if (words := _matched(one))]
 
 
@@ -560,6 +565,7 @@ VERDICTS = {
     "ours is lower": "farther away, and ours is the lower number",
     "no spread": "fewer than three repetitions say nothing about the spread, so there is no judgement",
     "not fine-tuned": "the abstract retrains; accuracy without that is not comparable, so there is no judgement",
+    "hardly fine-tuned": HARDLY,
     "other network": "not ResNet-110; what follows is about ours",
     "other data": "not CIFAR-10; what follows is about ours",
     "cannot be tested here": "no record of the run has it",
@@ -597,13 +603,13 @@ def abstract(frame: pd.DataFrame, traces: Sequence[Record] = ()) -> pd.DataFrame
 
 
 def _costs_of(frame: pd.DataFrame, traces: Sequence[Record]) -> dict[tuple[str, str], dict[str, Values]]:
-    """By dataset and architecture, our repetitions of each of `NUMBERS`."""
+    """By dataset and architecture, our repetitions of each of `NUMBERS`, and of the "passes" of fine-tuning."""
     found: dict[tuple[str, str], dict[str, Values]] = {}
     own: Any = frame[frame.choice == MRP] if len(frame) else frame
     for place, rows in own.groupby(["dataset", "arch"], sort=False):
         rows = rows[rows.target == min(rows.target, key=_from_theirs)]
         gains = rows.assign(gain=-rows["drop fine-tuned"])
-        columns = {"pr": "PR macs", "fr": "FR macs", "top1_gain": "gain"}
+        columns = {"pr": "PR macs", "fr": "FR macs", "top1_gain": "gain", "passes": "passes"}
         found[place] = {metric: repetitions(gains, column) for metric, column in columns.items()}
     by_network: dict[tuple[str, str], list[Record]] = {}
     for record in traces:
@@ -613,7 +619,7 @@ def _costs_of(frame: pd.DataFrame, traces: Sequence[Record]) -> dict[tuple[str, 
         target = min((record.params["decision"]["target"] for record in records), key=_from_theirs)
         costs = [r.result["cost"]["macs"] for r in records if r.params["decision"]["target"] == target]
         counted = {metric: Values(cost[metric] for cost in costs) for metric in ("pr", "fr")}
-        found.setdefault(place, {**counted, "top1_gain": Values()})
+        found.setdefault(place, {**counted, "top1_gain": Values(), "passes": Values()})
     return found
 
 
@@ -623,6 +629,8 @@ def _from_theirs(target: float) -> float:
 
 def _judged(printed: Any, place: tuple[str, str], values: Mapping[str, Values]) -> str:
     conditions = ["other network"] * (place[1] != PAPER["arch"]) + ["other data"] * (place[0] != PAPER["dataset"])
+    if printed.metric == "top1_gain" and values["passes"] and max(values["passes"]) < BRIEF:
+        conditions.append("hardly fine-tuned")
     verdict = judge(printed.metric, printed.printed.strip("%"), values)
     return f"{', '.join(conditions)}: {verdict}" if conditions else verdict
 
