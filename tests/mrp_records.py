@@ -30,16 +30,21 @@ Gains = tuple[float, float, float]
 
 def layer(
     name: str = "a", filters: int = 16, redundancy: float = 0.5, modularity: float = 0.4, random: float | None = 0.3,
-    **gains: Gains | None,
+    fresh: float = 0.45, **gains: Gains | None,
 ) -> dict[str, Any]:  # fmt: skip
     """A row of a study. `gains`: by test or measure of likeness, above 0 as the hypothesis predicts; by default nothing.
 
-    `random` is the modularity of every null, None for none. With None in place of gains, the layer does not allow a test.
+    `random` is the modularity of every null, None for none; `fresh` the redundancy of the untrained one. With None in place
+    of gains, the layer does not allow a test.
     """
     row: dict[str, Any] = {"layer": name, "filters": filters, "redundancy": redundancy, "modularity": modularity}
     row |= {"agreement": 0.9, "stability": 0.6, "edges": 12, "communities": [3, 2, *[1] * (filters - 5)], "removed": [2, 3]}
     null = None if random is None else {"made": 2, "modularity": random, "redundancy": 0.45}
-    row["nulls"] = {"rewired": null and null | {"moved": 0.5}, "spectrum": null, "untrained": null}
+    row["nulls"] = {
+        "rewired": null and null | {"moved": 0.5},
+        "spectrum": null,
+        "untrained": null and null | {"redundancy": fresh},
+    }
     row["likeness"] = {measure: _alike(*(gains.get(measure) or (0, 0, 0))) for measure in (*MEASURES, "readers")}
     row |= {test: _harm(gains.get(test, (0, 0, 0))) for test in SIDES}
     row["removal"] |= {"gone": {"within": [0.1, 0.2], "across": [0.11, 0.22]}, "adds up": {"within": [1.5], "across": [1.1]}}
@@ -54,8 +59,9 @@ def _alike(others: float, linked: float, null: float) -> dict[str, Any]:
 def _harm(gains: Gains | None) -> dict[str, Any]:
     """Changes of loss and accuracy; ten points are lost with each nat."""
     if gains is None:
-        return dict.fromkeys(("any", "linked", "null", "beyond"))
+        return dict.fromkeys(("own", "other", "any", "linked", "null", "beyond"))
     changes = dict(zip(("any", "linked", "beyond"), gains, strict=True)) | {"null": gains[1] - gains[2]}
+    changes |= {"own": -0.5, "other": -0.5 - gains[1]}
     return {name: [-gain, 10 * gain] for name, gain in changes.items()}
 
 

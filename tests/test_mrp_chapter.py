@@ -3,7 +3,7 @@
 import inspect
 import math
 import re
-from itertools import product
+from itertools import pairwise, product
 from typing import NamedTuple
 
 import chapters
@@ -267,19 +267,38 @@ def test_twenty_equal_filters_of_a_layer_of_64_let_33_stay() -> None:
 SIZES = [16] * 3 + [32] * 3 + [64] * 3
 
 
-def halved(options: dict, once: bool, seed: int) -> tuple[list[int], float]:
+class Halved(NamedTuple):
+    """Nine layers of noise after SRP: how wide they are, the share of the parameters that is gone, and redundancies.
+
+    chosen : layer and redundancy of each iteration, before a filter went
+    levels : of the layers in the end
+    """
+
+    left: list[int]
+    params: float
+    chosen: list[tuple[int, float]]
+    levels: list[float]
+
+
+def halved(options: dict, once: bool, seed: int) -> Halved:
     """What SRP leaves of nine layers of noise, each with a ninth of the MACs, when half of these are gone.
 
-    Also the share of the parameters that is gone. The loop is written out here once more, independently of `mrp.plan`.
+    The loop is written out here once more, independently of `mrp.plan`.
     """
     likeness = [noise(n, seed + number) for number, n in enumerate(SIZES)]
     graphs = [mrp.filter_graph(alike, **options) for alike in likeness]
     found = [mrp.communities(graph) for graph in graphs]
     left = [list(range(n)) for n in SIZES]
+    history = []
+
+    def level(number: int) -> float:
+        return mrp.redundancy(len(left[number]), found[number])
+
     while sum(1 - len(filters) / n for filters, n in zip(left, SIZES, strict=True)) < 0.5 * len(SIZES):
         chosen = min(range(len(SIZES)), key=lambda number: len(found[number]) / len(left[number]))
         goes = mrp.replaceable(graphs[chosen], found[chosen], np.ones(len(left[chosen])))
         assert goes is not None
+        history.append((chosen, level(chosen)))
         del left[chosen][goes]
         if once:
             graphs[chosen] = np.delete(np.delete(graphs[chosen], goes, axis=0), goes, axis=1)
@@ -287,21 +306,27 @@ def halved(options: dict, once: bool, seed: int) -> tuple[list[int], float]:
             graphs[chosen] = mrp.filter_graph(likeness[chosen][np.ix_(left[chosen], left[chosen])], **options)
         found[chosen] = mrp.communities(graphs[chosen])
     gone = [(1 - len(filters) / n) * n**2 for filters, n in zip(left, SIZES, strict=True)]
-    return [len(filters) for filters in left], sum(gone) / sum(n**2 for n in SIZES)
+    params = sum(gone) / sum(n**2 for n in SIZES)
+    return Halved([len(filters) for filters in left], params, history, [level(number) for number in range(len(SIZES))])
 
 
 @pytest.mark.parametrize("options", [{"quantile": 0.9}, {"sparsify": "knn", "neighbours": 5}])
 def test_the_loop_brings_layers_of_noise_to_one_width_and_removes_70_percent_of_their_parameters(options: dict) -> None:
-    left, params = halved(options, once=False, seed=50)
+    left, params, chosen, levels = halved(options, once=False, seed=50)
     assert min(left) >= 9
     assert max(left) <= 20
     assert np.mean(left) == pytest.approx(14, abs=1)
     assert [np.mean(left[i : i + 3]) for i in (0, 3, 6)] == pytest.approx([14] * 3, abs=3)
     assert params == pytest.approx(0.7, abs=0.025)
+    rises = [one for one, after in pairwise(chosen) if one[0] == after[0] and one[1] < after[1]]
+    assert len(rises) > 10  # the redundancy of a layer by the loss of a filter
+    last, level = chosen[-1]
+    others = [levels[number] for number in {number for number, _ in chosen} - {last}]
+    assert level - 0.1 < min(others) <= max(others) <= level
 
 
 def test_with_edges_once_and_neighbours_it_halves_each_layer_of_noise() -> None:
-    left, _ = halved({"sparsify": "knn", "neighbours": 5}, once=True, seed=50)
+    left, *_ = halved({"sparsify": "knn", "neighbours": 5}, once=True, seed=50)
     assert [np.mean(left[i : i + 3]) for i in (0, 3, 6)] == pytest.approx([8, 16, 32], rel=0.15)
 
 

@@ -54,6 +54,7 @@ def test_the_records_are_those_of_the_study_s_parts() -> None:
         ({}, "holds here"),
         ({"swaps": NONE}, "not shown here"),
         ({"replaced": BAD}, "does not hold here"),
+        ({"maps": BAD}, "not shown here"),
         ({"swaps": None}, "undecided"),
     ],
 )
@@ -86,22 +87,26 @@ def test_each_of_its_tests_is_a_claim_with_the_comparison_that_decides() -> None
 )
 def test_communities_are_there_if_modularity_is_above_that_of_the_spectrum(random: float | None, words: str) -> None:
     rows = [made.layer(random=random) for _ in range(8)]
-    assert verdict("communities to be detected", roles=[made.studied(rows)]) == OTHER + words
+    assert verdict("modularity than chance", roles=[made.studied(rows)]) == OTHER + words
 
 
-def levels(*by_width: list[float]) -> list[Record]:
+def levels(*by_width: list[float], **given: Any) -> list[Record]:
     """A study of layers with 16, 32, ... filters and these redundancies."""
-    rows = [made.layer(filters=16 * 2**i, redundancy=level) for i, found in enumerate(by_width) for level in found]
+    rows = [made.layer(filters=16 * 2**i, redundancy=level, **given) for i, found in enumerate(by_width) for level in found]
     return [made.studied(rows)]
 
 
-def test_a_redundancy_that_is_the_number_of_filters_over_again_is_no_level() -> None:
+def test_a_redundancy_that_is_not_the_number_of_filters_over_again_is_a_level_and_nothing_refutes_it() -> None:
     claim = "more than how wide"
     up, down = [0.1, 0.2, 0.15, 0.12], [0.7, 0.8, 0.75, 0.72]
-    assert verdict(claim, roles=levels(up, [0.4, 0.5, 0.45, 0.42], down)) == OTHER + "does not hold here"
+    assert verdict(claim, roles=levels(up, [0.4, 0.5, 0.45, 0.42], down)) == OTHER + "undecided"
     assert verdict(claim, roles=levels(down, up, [0.4, 0.5, 0.45, 0.42])) == OTHER + "holds here"
     assert "38 % (" in row(claim, roles=levels([0.3] * 4, [0.3, 0.3, 0.3, 0.1])).here  # a tie is half a pair: 6 of 16
     assert verdict(claim, roles=levels(up + down)) == UNTESTED
+    assert row(claim, roles=levels(down, up)).here.endswith("8 layers, untrained 50 %")  # all the same: ties
+    assert row(claim, roles=levels(down, up, random=None)).here.endswith("8 layers")
+    narrow, wide = ([made.layer(filters=n, fresh=level) for level in (r, r + 0.1)] for n, r in ((16, 0.4), (32, 0.45)))
+    assert row(claim, roles=[made.studied([*narrow, *wide] * 2)]).here.endswith("untrained 75 %")
     assert verdict(claim, roles=levels(up, down[:3])) == UNTESTED
 
 
@@ -158,6 +163,25 @@ def test_accuracy_before_retraining_is_named_so() -> None:
     assert "recalibrated — " in found.here  # the last moment that both have
 
 
+@pytest.mark.parametrize(
+    ("epochs", "images", "words"),
+    [
+        (1, None, "other network, hardly fine-tuned: holds here"),
+        (5, 10_000, "other network, hardly fine-tuned: holds here"),  # of 45,000
+        (2, None, "other network: holds here"),
+        (9, 10_000, "other network: holds here"),
+    ],
+)
+def test_less_than_two_passes_over_the_training_images_are_hardly_a_retraining(
+    epochs: int, images: int | None, words: str
+) -> None:
+    tuned = {"epochs": epochs, "images": images}
+    records = [*made.repeated("mrp", [91, 92, 93.5], **tuned), *made.repeated("l1", [90, 91.1, 92.4], **tuned)]
+    assert verdict("predefined", methods=records) == words
+    cheap = {"claim": "overhead", "methods": made.repeated("mrp", [91, 92, 93], **tuned)}
+    assert verdict(**cheap) == OTHER + "holds here"  # about no accuracy
+
+
 def test_readings_are_one_method_if_accuracy_is_surely_the_same() -> None:
     own = made.repeated("mrp", [91, 92, 93])
     name = next(iter(READINGS))
@@ -208,9 +232,11 @@ def test_the_number_of_points_is_compared_at_the_same_cost_alone() -> None:
 def test_what_intervals_are_over_is_said() -> None:
     records = {"roles": [made.studied(layers())], "methods": made.repeated("mrp", [91, 92, 93])}
     words = mrp_claims.claims(**records).attrs["repetitions"]
-    assert "over the layers of one network (resnet20 on CIFAR-10)" in words
+    assert "over the layers of one network with one graph at a time (resnet20 on CIFAR-10)" in words
+    assert "its five tests are corrected for each other" in words
     assert "over trainings: 3 of resnet20 on CIFAR-10" in words
     assert "No correction for the number of claims" in words
+    assert "five tests" not in mrp_claims.claims(methods=records["methods"]).attrs["repetitions"]
 
 
 def test_every_word_of_a_verdict_is_explained() -> None:

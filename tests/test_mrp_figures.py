@@ -144,7 +144,7 @@ def test_above_it_stand_the_redundancy_of_the_chosen_layer_by_width_and_the_shar
     assert line(above, "s").get_xydata().tolist() == [[1, 0.8]]
     assert line(above, "None").get_ydata().tolist() == [0, 0.2, 0.4]
     words = texts(fig.legends[0].get_texts())
-    assert words == ["redundancy of the layer, which had 4 filters", "redundancy of the layer, which had 8 filters",
+    assert words == ["redundancy of the chosen layer: one of 4 filters", "redundancy of the chosen layer: one of 8 filters",
                      "share of the parameters removed"]  # fmt: skip
 
 
@@ -204,6 +204,13 @@ def test_accuracy_stands_against_the_macs_removed_a_line_through_the_means_of_ea
     assert texts(fig.legends[0].get_texts()) == ["mrp", "l1", "before pruning"]
 
 
+def test_what_overshoots_a_single_target_does_not_fill_the_axis() -> None:
+    frame = pd.concat([compared("mrp", [80, 90]), compared("l1", [50, 60], **{"FR macs": 50.4})])
+    assert figures.accuracy(frame).axes[0].get_xlim() == pytest.approx((45.2, 55.2))
+    low, high = figures.accuracy(pd.concat([frame, compared("mrp", [60, 70], 0.7)])).axes[0].get_xlim()
+    assert 49 <= low < 50 < 70 < high <= 71
+
+
 def test_each_moment_has_a_panel() -> None:
     frame = compared("mrp", [80, 90], **{"top1 fine-tuned": 93.0})
     assert [ax.get_title().split(": ")[1] for ax in figures.accuracy(frame).axes] == [
@@ -258,7 +265,7 @@ def headings(run: str, tmp_path: Path, **given: Any) -> list[str]:
 
 def test_a_page_has_only_the_sections_that_its_run_fills(tmp_path: Path) -> None:
     everything = headings("smoke", tmp_path)
-    steps, equal = "## The decision, step by step", "## Methods at equal cost"
+    steps, equal = "## The decision, step by step", "## Methods at equal MACs"
     graphs, roles = "## Communities of a layer", "## The Role-Information hypothesis"
     numbers = "## The abstract's numbers, with ours beside"
     assert {steps, equal, graphs, roles, numbers, "## Other readings of the abstract"} < set(everything)

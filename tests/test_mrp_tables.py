@@ -56,10 +56,10 @@ def test_every_test_has_one_comparison_that_decides() -> None:
 def test_what_decides_nothing_stands_in_a_table_of_its_own() -> None:
     frame = tables.beside([study(*layers(removal=(0.2, 0.1, 0.05)))]).set_index("test")
     assert len(frame) == 1 + 6 + 3 * 2
-    assert frame.loc["(b) removal, loss", "beside any filters"].startswith("-0.214 (")
-    assert frame.loc["(b) removal, top-1", "beside filters with company"].startswith("+1.07 (")
+    assert frame.loc["(b) removal, loss", "any, without that care"].startswith("-0.214 (")
+    assert frame.loc["(b) removal, top-1", "with company, as large or as alike"].startswith("+1.07 (")
     assert frame.loc["(d) structure, modularity", "less rewired graphs"].startswith("+0.100 (")
-    assert frame.loc["(d) structure, modularity", "beside any filters"] == ""
+    assert frame.loc["(d) structure, modularity", "any, without that care"] == ""
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ NONE: made.Gains = (0.1, 0.05, 0.0)
         ({}, "holds"),
         ({"weights": BAD, "dice": NONE, "readers": NONE}, "holds"),  # by which (a) is not judged
         ({"maps": NONE}, "is not shown"),
-        ({"maps": BAD}, "does not hold"),
+        ({"maps": BAD}, "is not shown"),  # nor likeness: members may stand in for each other all the same
         ({"removal": BAD}, "is not shown"),  # removal alone cannot refute it
         ({"replaced": BAD}, "does not hold"),
         ({"swaps": BAD, "removal": NONE}, "does not hold"),
@@ -178,12 +178,15 @@ def test_what_communities_there_are_is_told_by_width() -> None:
 def test_how_equal_the_sides_were_made_is_a_sentence_for_each_network_that_has_a_test() -> None:
     without = made.layer()
     without["removed"] = [None, None]
-    (words,) = tables.matched([study(*layers(2)), study(without)])
+    rows = [*layers(2, removal=(0, 0.1, 0)), made.layer(replaced=None, swaps=(0, -0.2, 0))]
+    rows[-1]["replaced"]["explained"] = {"inside": None, "outside": None}
+    (words,) = tables.matched([study(*rows), study(without)])
     assert words == (
         "**resnet20 on CIFAR-10**: 2 to 3 filters went at a time. Those of one community had 10.0 % of their layer's L1 "
         "norm and 20.0 % of its activity, those of several 11.0 and 22.0 %. By geometry their errors add up to 1.50 and "
         "1.10 times what they are alone (1: nothing in common). Stand-ins from inside had 30.0 % of the lost maps' "
-        "variance, those from outside 29.0 %."
+        "variance, those from outside 29.0 %. The loss rose, inside and outside, by these nats: 0.5000 and 0.5673 in "
+        "removal, 0.5000 and 0.5000 in replacement, 0.5000 and 0.4333 in exchange."
     )
 
 
@@ -261,7 +264,9 @@ def test_seconds_are_set_beside_an_epoch_on_all_images() -> None:
     whole, part = made.compared(seconds=2.0, training=50.0, epochs=5), made.compared(images=4500, training=50.0, epochs=5)
     frame = tables.comparisons([whole, part, made.compared(tuned=None)])
     assert frame["epochs to plan"].tolist()[:2] == [pytest.approx(0.2), pytest.approx(0.02)]
+    assert frame["passes"].tolist()[:2] == [pytest.approx(5), pytest.approx(0.5)]
     assert math.isnan(frame["epochs to plan"][2])
+    assert math.isnan(frame["passes"][2])
 
 
 def test_methods_are_compared_at_each_moment_paired_on_the_same_network() -> None:
@@ -365,6 +370,13 @@ def test_a_plan_alone_has_costs_and_no_accuracy() -> None:
 def test_another_share_of_macs_is_not_judged() -> None:
     rows = abstract(*made.repeated("mrp", [92] * 3, fr=30.0, target=0.3))
     assert [row[3] for row in rows] == ["other network: other target"] * 3
+
+
+def test_a_gain_after_a_brief_fine_tuning_is_named_so() -> None:
+    brief = {"epochs": 1, "images": 10_000, "arch": "resnet110", "fr": 50.3}
+    verdicts = [row[3] for row in abstract(*made.repeated("mrp", [91, 91.1, 91.2], **brief))]
+    assert verdicts == ["ours is lower", "asked for", "hardly fine-tuned: ours is lower"]
+    assert abstract(*made.repeated("mrp", [None] * 3, **brief))[2][3] == "not fine-tuned"
 
 
 def test_two_repetitions_have_no_spread() -> None:

@@ -13,7 +13,7 @@ from prunebook.methods.baselines import CRITERIA
 from prunebook.report import mrp_evidence as by
 from prunebook.report.kcore_claims import Claim, Network, Said, by_part, table_of
 from prunebook.report.mrp_evidence import Frames, Records
-from prunebook.report.mrp_tables import FEW, SAME_FR
+from prunebook.report.mrp_tables import BRIEF, FEW, HARDLY, SAME_FR
 from prunebook.studies.mrp import PAPER, READINGS, RULES, STEPS
 from prunebook.trials import Record
 
@@ -32,6 +32,7 @@ CLAIM_VERDICTS = {
     "other network": "not ResNet-110; what follows is about ours",
     "other data": "not CIFAR-10; what follows is about ours",
     "not fine-tuned": "accuracy before retraining, which may close or reverse the gap",
+    "hardly fine-tuned": HARDLY,
     "cannot be tested with this run's records": "no record of this run bears on it",
 }
 
@@ -59,25 +60,32 @@ def over_what(f: Frames) -> str:
     """What the intervals are over, and that the comparisons are many: sentences for a caption."""
     sentences = []
     if f.tested:
-        words = "Intervals and tests of the Role-Information study are over the layers of one network"
-        sentences.append(f"{words} ({', '.join(one.name for one in f.tested)}), and say nothing of other networks.")
+        words = (
+            "Intervals and tests of the Role-Information study are over the layers of one network with one graph at a time"
+        )
+        names = "; ".join(one.name for one in f.tested)
+        sentences.append(
+            f"{words} ({names}), and say nothing of other networks; its five tests are corrected for each other."
+        )
     for given, words in ((False, "trainings"), (True, "draws of images and batches, with one trained network")):
         groups: Any = f.compared[f.compared.weights.astype(bool) == given].groupby("network", sort=False)
         counted = [f"{rows[['seed', 'draw']].drop_duplicates().shape[0]} of {name}" for name, rows in groups]
         sentences += [f"Those of accuracies are over {words}: {', '.join(counted)}."] if counted else []
-    many = "No correction for the number of claims: of twenty true nulls, one would separate by chance."
+    many = "No correction for the number of claims: of twenty true nulls tested at 0.05, about one would separate by chance."
     return " ".join([*sentences, many])
 
 
 def conditions(said: Said, on: frozenset[Network], epochs: int) -> str:
     """In what the cases were not as in the abstract: "other network, not fine-tuned", or nothing.
 
-    The abstract does not say how long it retrains, so any fine-tuning counts.
+    The abstract does not say how long it retrains, so any fine-tuning counts, but one of less than `BRIEF` passes over
+    the training images is named. `epochs`: such passes, see `mrp_evidence`.
     """
     words = {
         "other network": any(network.arch not in said.archs or network.width != 1 for network in on),
         "other data": any(network.dataset not in said.datasets for network in on),
         "not fine-tuned": bool(on) and said.epochs > 0 and epochs == 0,
+        "hardly fine-tuned": bool(on) and said.epochs > 0 and 0 < epochs < BRIEF,
     }
     return ", ".join(word for word, applies in words.items() if applies)
 
@@ -99,11 +107,12 @@ CLAIMS = [Claim(*claim) for claim in (
      f"replacement, less rewired graphs; {SIGNS}", METHOD, by.role("replaced")),
     ("the same, (c)", "Filters of one community can change places, better than others that are as alike.",
      f"exchange, less rewired graphs; {SIGNS}", METHOD, by.role("swaps")),
-    ("RMCD", "There are communities to be detected. (We add this one.)", "modularity beside random vectors of the same "
-     f"spectrum; {SIGNS}", METHOD, by.role("structure")),
+    ("RMCD", "The layers have more modularity than chance gives a layer of the same geometry. (We add this one.)",
+     f"modularity beside random vectors of the same spectrum; {SIGNS}", METHOD, by.role("structure")),
     ("RMCD", "It obtains the level of redundancy for each layer: more than how wide the layer is. (We add the latter.)",
      "pairs of layers of different width in which the wider one is the more redundant; holds if surely below "
-     f"{100 * by.OWN:g} %", METHOD, by.more_than_width),
+     f"{100 * by.OWN:g} %; a higher share refutes nothing, as wide layers may be the redundant ones", METHOD,
+     by.more_than_width),
     ("RMCD", "What detects communities, and on which graph, does not matter. (The abstract names neither; we add this one.)",
      f"other graphs, algorithms and counts; holds if top-1 is within {by.SAME:g} point, by the interval", RESULT,
      by.one_method(*READINGS)),
@@ -118,8 +127,9 @@ CLAIMS = [Claim(*claim) for claim in (
      "ratios", RESULT, by.ahead_of(*CRITERIA)),
     ("First sentences", "It avoids high computational overhead.", "seconds of a decision, in epochs of training on all "
      "images; holds if always below 1", METHOD, by.cheap),
-    ("Last sentence", "52.4 % of the model size and 50.3 % of the FLOPs go. (Whether in one network is not said.)",
-     f"parameters of a plan that removes 50.3 % of the MACs; holds if within {SAME_FR:g} point", METHOD, by.both_costs),
+    ("Last sentence", "52.4 % of the model size and 50.3 % of the FLOPs go, in one network. (The abstract says up to, and "
+     "not whether it is one.)", "parameters of a plan that removes 50.3 % of the MACs; holds if within "
+     f"{SAME_FR:g} point: to remove more is another shape of network, and no failure", METHOD, by.both_costs),
     ("Last sentence", "Accuracy is higher than before: by 1.04 %.", "MRP after fine-tuning minus the unpruned network",
      RESULT, by.gains),
     ("Last sentence", "That is owed to pruning. (We add this one.)", "the same minus the unpruned network trained as long",

@@ -105,7 +105,11 @@ def _role(one: Tested, test: str, networks: frozenset[Network]) -> Case:
 
 
 def more_than_width(f: Frames) -> list[Case]:
-    """Of two layers of different width, how often the wider one is the more redundant; over layers."""
+    """Of two layers of different width, how often the wider one is the more redundant; over layers.
+
+    Nothing refutes the claim: a true level of redundancy may grow with the width. The share in the network untrained stands
+    beside, where every layer has that.
+    """
     cases = []
     for one, networks in zip(f.tested, f.on, strict=True):
         level, wide = (np.array([row[name] for row in one.layers]) for name in ("redundancy", "filters"))
@@ -116,8 +120,11 @@ def more_than_width(f: Frames) -> list[Case]:
             draws = np.random.default_rng(0).integers(len(level), size=(RESAMPLES, len(level)))
             value, *resampled = (_share(ahead[np.ix_(some, some)], wider[np.ix_(some, some)]) for some in (every, *draws))
             low, high = middle95(resampled)
-            verdict = "holds here" if high < OWN else "does not hold here" if low > OWN else "undecided"
+            fresh = np.array([(row["nulls"]["untrained"] or {}).get("redundancy", math.nan) for row in one.layers])
+            bare = _share((np.sign(fresh[:, None] - fresh) + 1) / 2, wider)
             numbers = f"{100 * value:.0f} % ({100 * low:.0f} to {100 * high:.0f}), {len(level)} layers"
+            numbers += "" if math.isnan(bare) else f", untrained {100 * bare:.0f} %"
+            verdict = "holds here" if high < OWN else "undecided"
             unit = "pairs of layers of different width in which the wider one is the more redundant"
             cases.append(Case(one.name, numbers, verdict, unit, networks))
     return cases
@@ -164,7 +171,8 @@ def _gaps(f: Frames, others: Iterable[str]) -> list[Gap]:
 
 
 def _epochs(rows: pd.DataFrame, moment: str) -> int:
-    return int(rows["finetune epochs"].max()) if moment == "fine-tuned" else 0
+    """Passes over the training images until then, rounded down, but at least 1 after fine-tuning."""
+    return max(1, int(rows["passes"].max())) if moment == "fine-tuned" else 0
 
 
 def ahead_of(*others: str) -> Callable[[Frames], list[Case]]:

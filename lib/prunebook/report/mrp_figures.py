@@ -211,7 +211,7 @@ def _levels(ax: Axes, widths: Mapping[str, int], steps: Sequence[Mapping[str, An
     for i, wide in enumerate(sorted(set(of))):
         (at,) = np.nonzero(of == wide)
         look: dict[str, Any] = {"color": PALETTE[i % len(PALETTE)], "marker": MARKERS[i % len(MARKERS)]}
-        ax.plot(at + 1, levels[at], ls="", ms=3, label=f"redundancy of the layer, which had {wide} filters", **look)
+        ax.plot(at + 1, levels[at], ls="", ms=3, label=f"redundancy of the chosen layer: one of {wide} filters", **look)
     removed = [0, *(step["removed"] for step in steps)]
     ax.plot(range(len(removed)), removed, color="black", lw=1.3, label=f"share of the {COUNTED[counter]} removed")
     ax.set_ylim(0, 1)
@@ -239,7 +239,9 @@ GAINED = {
 
 
 def role(tested: Sequence[mrp_tables.Tested], test: str) -> Figure:
-    """One test of the study, layer by layer: a row of panels for each network. Above 0 is what the hypothesis predicts.
+    """One test of the study, layer by layer: a row of panels for each network.
+
+    The hypothesis predicts each filled mark above the hollow one on the left, and the filled one above 0 on the right.
 
     Left: what filters of one community have beside others with company, in the order of the layers: filled for the
     communities that were found, hollow for those of the null that decides. Right: means over layers of every comparison of
@@ -319,6 +321,9 @@ def accuracy(frame: pd.DataFrame) -> Figure:
                 ax.plot(means["FR macs"], means[f"top1 {moment}"], ms=6, lw=1.3, mec="white", **look)
             ax.set_title(f"{name}: {WORDS[moment]}", fontsize=10)
         axes[0].set_ylabel("top-1 on the test split, %")
+    low, high = frame["FR macs"].min(), frame["FR macs"].max()
+    if high - low < SPAN:
+        grid[0, 0].set_xlim((low + high - SPAN) / 2, (low + high + SPAN) / 2)
     for ax in grid[-1]:
         ax.set_xlabel("MACs removed, %")
     keys = [Line2D([], [], mec="white", **look) for look in looks.values()] + [Line2D([], [], color=GREY, lw=1)]
@@ -326,6 +331,7 @@ def accuracy(frame: pd.DataFrame) -> Figure:
     return fig
 
 
+SPAN = 10.0  # percent of the MACs that an axis has at least: those of one target differ by what overshoots
 WORDS = {"pruned": "only cut", "recalibrated": "batch norm recalibrated", "fine-tuned": "fine-tuned"}
 
 

@@ -38,9 +38,14 @@ TESTS = {
 UNITS = {"loss": "loss", "top1": "top-1", "modularity": "modularity"}
 PAPER_FR = 50.3  # percent of the MACs that the abstract removes
 SAME_FR = 1.0  # points of the MACs removed that two networks may differ by for their accuracies to be compared
+BRIEF = 2  # passes over the training images: a fine-tuning of less is named
+HARDLY = (
+    f"after less than {BRIEF} passes over the training images; longer retraining may close or reverse the gap, so this says "
+    "little about a claim made after retraining"
+)
 BESIDE = {
-    "any": "beside any filters",
-    "linked": "beside filters with company",
+    "any": "any, without that care",
+    "linked": "with company, as large or as alike",
     "beyond": "that, less the same in rewired graphs",
     "rewired": "less rewired graphs",
     "spectrum": "less random vectors of the same spectrum",
@@ -49,7 +54,7 @@ BESIDE = {
 
 ROLE_VERDICTS = {
     "as predicted": "the mean of the comparison that decides lies on the predicted side of 0, with p below 0.05 by the test "
-    "of flipped signs, after Holm's correction over the tests of this network",
+    "of flipped signs, after Holm's correction over the tests of this network with this graph",
     "the opposite": "it lies on the other side, with such a p",
     "not shown": "p is not below 0.05",
     "undecided": f"fewer than {FEW} layers have what the test takes: no sign pattern of so few has such a p",
@@ -162,7 +167,7 @@ def _mean_of(values: Iterable[float | None]) -> float:
 
 
 def sides(one: Tested, test: str) -> pd.DataFrame:
-    """What a test found in each layer, with the sign turned so that the hypothesis predicts it to be positive.
+    """What a test found in each layer, with the sign turned so that the hypothesis predicts "real" above "null".
 
     "real" is a layer's modularity, its contrast of likeness, or what filters of one community spare the loss, in nats,
     beside others with company; "null" the same of the null that decides. NaN where a layer does not allow it.
@@ -194,8 +199,8 @@ def roles(studies: Sequence[Tested]) -> pd.DataFrame:
     """The comparisons that decide: a row for each network and test.
 
     "inside minus outside" is the effect with its 95 % interval over layers, "set against" what, "d" Cohen's, "p" by
-    flipped signs, "Holm" the same after the correction over the tests of the network, "verdict" of `ROLE_VERDICTS`. "layers"
-    is how many have it as predicted, of how many that have it.
+    flipped signs, "Holm" the same after the correction over the tests of the network with this graph, "verdict" of
+    `ROLE_VERDICTS`. "layers" is how many have it as predicted, of how many that have it.
     """
     rows = []
     for one in studies:
@@ -264,21 +269,22 @@ def verdicts(one: Tested) -> dict[str, str]:
 def hypothesis(one: Tested) -> str:
     """Whether the Role-Information hypothesis holds in this network, as we read it: "holds", "does not hold" and so on.
 
-    It holds if all of `TESTS` are "as predicted"; it does not where (a), (b') or (c) is "the opposite". (b) alone cannot
-    refute it: filters that say the same to readers that are alike are missed more together than others. Nor can (d): it asks
-    whether there are communities, not what they do. "undecided" where nothing but too few layers stands in the way. Else it
-    "is not shown".
+    It holds if all of `TESTS` are "as predicted"; it does not where (b') or (c) is "the opposite". (b) alone cannot refute
+    it: filters that say the same to readers that are alike are missed more together than others. Nor can (d): it asks
+    whether there are communities, not what they do. Nor can (a): members that are less alike than those of an untrained
+    network may stand in for each other all the same. "undecided" where nothing but too few layers stands in the way. Else
+    it "is not shown".
     """
     found = verdicts(one)
     if all(verdict == "as predicted" for verdict in found.values()):
         return "holds"
-    if any(found[test] == "the opposite" for test in ("likeness", "replaced", "swaps")):
+    if any(found[test] == "the opposite" for test in ("replaced", "swaps")):
         return "does not hold"
     return "undecided" if set(found.values()) <= {"as predicted", "undecided"} else "is not shown"
 
 
 def matched(studies: Sequence[Tested]) -> list[str]:
-    """For each network one sentence on how many filters the tests took, and how equal the two sides were made."""
+    """For each network how many filters the tests took, how equal the two sides were made, and by how much the loss rose."""
     return [words for one in studies if (words := _matched(one))]
 
 
@@ -294,8 +300,19 @@ def _matched(one: Tested) -> str:
         f"{100 * own[0]:.1f} % of their layer's L1 norm and {100 * own[1]:.1f} % of its activity, those of several "
         f"{100 * other[0]:.1f} and {100 * other[1]:.1f} %. By geometry their errors add up to {sums[0]:.2f} and "
         f"{sums[1]:.2f} times what they are alone (1: nothing in common). Stand-ins from inside had "
-        f"{100 * inside:.1f} % of the lost maps' variance, those from outside {100 * outside:.1f} %."
+        f"{100 * inside:.1f} % of the lost maps' variance, those from outside {100 * outside:.1f} %.{_harm(one)}"
     )
+
+
+def _harm(one: Tested) -> str:
+    """By how much the loss rises on either side of the tests that change it: what there is to save."""
+    told = []
+    for test, name in (("removal", "removal"), ("replaced", "replacement"), ("swaps", "exchange")):
+        known = [(row[test]["own"][0], row[test]["other"][0]) for row in one.layers if row[test]["own"] is not None]
+        if known:
+            own, other = (fmean(side) for side in zip(*known, strict=True))
+            told.append(f"{own:.4f} and {other:.4f} in {name}")
+    return f" The loss rose, inside and outside, by these nats: {', '.join(told)}." if told else ""
 
 
 def _over_layers(layers: Iterable[Mapping[str, Any]], test: str, what: str, side: str) -> list[float]:
@@ -396,16 +413,19 @@ def by_width(widths: Mapping[str, int], trace: Sequence[Mapping[str, Any]]) -> p
 
 
 def comparisons(records: Sequence[Record], before: Sequence[Record] = ()) -> pd.DataFrame:
-    """`dice_tables.comparisons`, with "network" in words, "choice" and "epochs to plan".
+    """`dice_tables.comparisons`, with "network" in words, "choice", "passes" and "epochs to plan".
 
     "choice" is the name in `studies.mrp` of a method or variant: "mrp" as in this book. "seconds to plan" are those of the
     decision, "epochs to plan" the same over the seconds that an epoch of fine-tuning takes, were it on all training images.
+    "passes" are epochs of fine-tuning in such epochs. NaN without fine-tuning.
     """
     frame = dice_tables.comparisons(records, before)
     frame["network"] = [named(record) for record in records]
     frame["choice"] = [choice(record.params["decision"]) for record in records]
     frame["seconds to plan"] = [record.times.get("plan", math.nan) for record in records]
-    frame["epochs to plan"] = frame["seconds to plan"] / (frame["seconds an epoch"] * list(map(_longer, records)))
+    longer = [_longer(record) for record in records]
+    frame["passes"] = frame["finetune epochs"] / longer
+    frame["epochs to plan"] = frame["seconds to plan"] / (frame["seconds an epoch"] * longer)
     return frame
 
 
@@ -545,6 +565,7 @@ VERDICTS = {
     "ours is lower": "farther away, and ours is the lower number",
     "no spread": "fewer than three repetitions say nothing about the spread, so there is no judgement",
     "not fine-tuned": "the abstract retrains; accuracy without that is not comparable, so there is no judgement",
+    "hardly fine-tuned": HARDLY,
     "other network": "not ResNet-110; what follows is about ours",
     "other data": "not CIFAR-10; what follows is about ours",
     "cannot be tested here": "no record of the run has it",
@@ -582,13 +603,13 @@ def abstract(frame: pd.DataFrame, traces: Sequence[Record] = ()) -> pd.DataFrame
 
 
 def _costs_of(frame: pd.DataFrame, traces: Sequence[Record]) -> dict[tuple[str, str], dict[str, Values]]:
-    """By dataset and architecture, our repetitions of each of `NUMBERS`."""
+    """By dataset and architecture, our repetitions of each of `NUMBERS`, and of the "passes" of fine-tuning."""
     found: dict[tuple[str, str], dict[str, Values]] = {}
     own: Any = frame[frame.choice == MRP] if len(frame) else frame
     for place, rows in own.groupby(["dataset", "arch"], sort=False):
         rows = rows[rows.target == min(rows.target, key=_from_theirs)]
         gains = rows.assign(gain=-rows["drop fine-tuned"])
-        columns = {"pr": "PR macs", "fr": "FR macs", "top1_gain": "gain"}
+        columns = {"pr": "PR macs", "fr": "FR macs", "top1_gain": "gain", "passes": "passes"}
         found[place] = {metric: repetitions(gains, column) for metric, column in columns.items()}
     by_network: dict[tuple[str, str], list[Record]] = {}
     for record in traces:
@@ -598,7 +619,7 @@ def _costs_of(frame: pd.DataFrame, traces: Sequence[Record]) -> dict[tuple[str, 
         target = min((record.params["decision"]["target"] for record in records), key=_from_theirs)
         costs = [r.result["cost"]["macs"] for r in records if r.params["decision"]["target"] == target]
         counted = {metric: Values(cost[metric] for cost in costs) for metric in ("pr", "fr")}
-        found.setdefault(place, {**counted, "top1_gain": Values()})
+        found.setdefault(place, {**counted, "top1_gain": Values(), "passes": Values()})
     return found
 
 
@@ -608,6 +629,8 @@ def _from_theirs(target: float) -> float:
 
 def _judged(printed: Any, place: tuple[str, str], values: Mapping[str, Values]) -> str:
     conditions = ["other network"] * (place[1] != PAPER["arch"]) + ["other data"] * (place[0] != PAPER["dataset"])
+    if printed.metric == "top1_gain" and values["passes"] and max(values["passes"]) < BRIEF:
+        conditions.append("hardly fine-tuned")
     verdict = judge(printed.metric, printed.printed.strip("%"), values)
     return f"{', '.join(conditions)}: {verdict}" if conditions else verdict
 
