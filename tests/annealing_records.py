@@ -14,7 +14,8 @@ SHARES = [0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.8]
 
 def network(dataset: str = "mnist", seed: int = 0, **options: Any) -> dict[str, Any]:
     model = MODELS[dataset]
-    return {"dataset": dataset, "arch": model.arch, "options": options, "fit": {"epochs": 20, "augment": False, "seed": seed}}
+    fit = {"epochs": 20, "augment": False, "seed": seed}
+    return {"dataset": dataset, "arch": model.arch, "options": options, "fit": fit}
 
 
 def baseline(dataset: str = "mnist", seed: int = 0, top1: float = 98.0, params: int = 125_898) -> Record:
