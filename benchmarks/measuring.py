@@ -5,6 +5,7 @@ import json
 import statistics
 import subprocess
 import sys
+import os
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -64,6 +65,8 @@ def report(name: str, figures: Iterable[Figure], keep: bool, **facts: Any) -> No
             f"; {row['alternative']} ({row['alternative timed']}): {row['its figure']}; {row['times faster']} times faster"
         )
         print(f"{row['here']:>12}  {row['what']}{beside if row['alternative'] != '—' else ''}")
+    if "MALLOC_MMAP_THRESHOLD_" in os.environ:  # large tensors are then not handed back, and not cleared again
+        facts["allocator"] = "keeps large blocks (MALLOC_MMAP_THRESHOLD_)"
     if keep:
         print(speed.write(name, rounded, {**facts, **provenance.describe("cpu")}))
 
