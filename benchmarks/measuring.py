@@ -2,10 +2,10 @@
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
-import os
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
