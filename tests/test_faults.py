@@ -417,6 +417,7 @@ def test_a_merged_record_goes_where_its_trial_says_and_nowhere_else(task, key, c
 @pytest.mark.parametrize("name", notebooks.names())
 def test_random_parameters_of_a_notebook_are_valid_or_refused_in_one_sentence_at_once(name, tmp_path, monkeypatch):
     monkeypatch.setenv("PRUNEBOOK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PRUNEBOOK_HOME", str(Path(__file__).parents[1]))  # where the notebooks are
     monkeypatch.chdir(tmp_path)
     notebook = notebooks.get(name)
     notebook.parameters("smoke")  # what is imported on the first use takes its time
