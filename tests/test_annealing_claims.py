@@ -8,7 +8,7 @@ from annealing_records import decay, impacts, level, pace, repeated
 
 from prunebook.errors import BadValue
 from prunebook.report import annealing_claims, annealing_evidence
-from prunebook.report.kcore_claims import UNTESTED
+from prunebook.report.kcore_claims import UNTESTED, shown_claims
 from prunebook.studies.annealing import DECISIONS, Parameters, parts
 from prunebook.trials import Record
 
@@ -83,6 +83,8 @@ def test_rounds_of_one_network_that_agree_are_one() -> None:
 def test_credit_cards_are_a_sample() -> None:
     assert verdict("Half of the accuracy", around("paper", 70.0, dataset="creditcard")) == "other data: holds here"
     assert verdict("Half of the accuracy", around("paper", 70.0, dataset="kddcup99")) == "holds here"
+    ours = around("absolute", 80.0, dataset="creditcard"), around("paper", 60.0, dataset="creditcard")
+    assert expected("Absolute weights", *ours) == "holds here"  # the chapter's expectations are about our data
 
 
 def test_an_attack_that_leaves_no_more_than_one_answer_has_is_not_judged() -> None:
@@ -185,6 +187,12 @@ def test_times_hold_within_eight_minutes() -> None:
     assert verdict("within 8 minutes", paces=[pace()]) == "holds here"
     assert verdict("within 8 minutes", paces=[pace(seconds=481.0)]) == "does not hold here"
     assert "in the paper 435.4 s" in row("within 8 minutes", paces=[pace()]).here
+
+
+def test_a_page_says_whose_claims_or_expectations_they_are() -> None:
+    frame = annealing_claims.expectations(decays=around("paper", 70.0))
+    assert shown_claims(frame, "chapter", "expectations").caption.startswith("The chapter's expectations, tested. Interv")
+    assert shown_claims(frame).caption.startswith("The paper's claims, tested.")
 
 
 def test_every_verdict_is_explained() -> None:

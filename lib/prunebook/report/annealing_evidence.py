@@ -416,7 +416,8 @@ def largest_gain_is_where_little_is_left(f: Frames) -> list[Case]:
                 share = float(means.index[int(means.argmax())])
                 gain = repetitions(own[own.share == share], "gain")
                 left = repetitions(made.kept(rows[rows.reading == reading], "top1", share), "kept")
-                numbers = f"{signed(gain)} % at {share:g} % gone, {spread(left)} % of the accuracy left"
+                most = signed(gain).rpartition(" (")[0]
+                numbers = f"{most} % at {share:g} % gone, {spread(left)} % of the accuracy left ({len(left)})"
                 verdict = _below(left, OF_USE) if side(gain) == "holds here" else "undecided"
                 unit = "largest mean gain over one-shot pruning"
                 found.append(_case(f"{name}, {reading}", left, numbers, verdict, unit, rows))
