@@ -8,7 +8,7 @@ from annealing_records import decay, impacts, level, pace, repeated
 
 from prunebook.errors import BadValue
 from prunebook.report import annealing_claims, annealing_evidence
-from prunebook.report.kcore_claims import UNTESTED
+from prunebook.report.kcore_claims import UNTESTED, shown_claims
 from prunebook.studies.annealing import DECISIONS, Parameters, parts
 from prunebook.trials import Record
 
@@ -73,6 +73,29 @@ def test_one_network_and_other_data_are_named() -> None:
     assert verdict("Half of the accuracy", narrow) == "other network: holds here"
 
 
+def test_rounds_of_one_network_that_agree_are_one() -> None:
+    rounds = [decay("paper", [level(70.0)] * 10)]
+    assert verdict("Half of the accuracy", rounds) == "one network: undecided"
+    assert verdict("Half of the accuracy", [decay("paper", [level(70.0), *[level(71.0)] * 9])]) == "one network: undecided"
+    assert verdict("Half of the accuracy", repeated("paper", [level(70.0)] * 3)) == "holds here"  # of three networks
+
+
+def test_credit_cards_are_a_sample() -> None:
+    assert verdict("Half of the accuracy", around("paper", 70.0, dataset="creditcard")) == "other data: holds here"
+    assert verdict("Half of the accuracy", around("paper", 70.0, dataset="kddcup99")) == "holds here"
+    ours = around("absolute", 80.0, dataset="creditcard"), around("paper", 60.0, dataset="creditcard")
+    assert expected("Absolute weights", *ours) == "holds here"  # the chapter's expectations are about our data
+
+
+def test_an_attack_that_leaves_no_more_than_one_answer_has_is_not_judged() -> None:
+    weak = repeated("paper", [level(98.0)] * 3, robust=[[9.0, *[20.0] * 7]], constant=10.0)
+    for claim in ("Half of the robust", "grows slightly", "same trend"):
+        found = row(claim, decays=weak)
+        assert "FGSM 0.01" in found.here
+        assert "FGSM 0.05" not in found.here
+    assert "FGSM 0.05" in row("grows slightly", decays=repeated("paper", [level(98.0)] * 3, constant=97.0)).here
+
+
 def test_robustness_is_tested_on_images_only() -> None:
     assert verdict("Half of the robust", around("paper", 70.0)) == "holds here"
     assert verdict("Half of the robust", around("paper", 70.0, dataset="creditcard")) == UNTESTED
@@ -98,6 +121,8 @@ def test_the_largest_improvement_has_to_be_more_than_chance_has() -> None:
     assert verdict("up to 42 %", own, baseline) == "holds here"
     assert verdict("up to 42 %", own, baseline, around("random pairs", 93.0)) == "as random pairs"
     assert verdict("up to 42 %", own, baseline, around("random pairs", 55.0)) == "holds here"
+    noisy = repeated("random pairs", [level(60.0), level(95.0), level(80.0)])  # less in the mean, but not surely
+    assert verdict("up to 42 %", own, baseline, noisy) == "as random pairs"
     assert verdict("up to 42 %", around("paper", 60.0), baseline) == "does not hold here"
     assert verdict("up to 66 %", own, baseline) == UNTESTED
 
@@ -105,8 +130,8 @@ def test_the_largest_improvement_has_to_be_more_than_chance_has() -> None:
 def test_model_1_loses_nothing_or_something() -> None:
     claim = "Model 1 loses almost nothing"
     flat = repeated("paper", [level(98.0 + shift / 10, start=98.2) for shift in NEAR], dataset="creditcard")
-    assert verdict(claim, flat) == "holds here"
-    assert verdict(claim, around("paper", 90.0, dataset="creditcard")) == "does not hold here"
+    assert verdict(claim, flat) == "other data: holds here"
+    assert verdict(claim, around("paper", 90.0, dataset="creditcard")) == "other data: does not hold here"
     assert verdict(claim, around("paper", 90.0)) == UNTESTED
 
 
@@ -114,11 +139,6 @@ def test_model_1_loses_nothing_or_something() -> None:
 def test_robustness_grows_or_falls(robust: float, words: str) -> None:
     records = repeated("paper", [level(98.0)] * 3, robust=[[80.0, *[robust] * 7]])
     assert f"{words} (MNIST, paper, FGSM 0.05)" in verdict("grows slightly", records)
-
-
-def test_robustness_that_grows_to_what_one_answer_has_is_no_more_than_that() -> None:
-    records = repeated("paper", [level(98.0)] * 3, robust=[[5.0, *[9.0] * 7]], constant=10.0)
-    assert "as one answer to all (MNIST, paper, FGSM 0.05)" in verdict("grows slightly", records)
 
 
 def test_what_goes_with_a_number_is_found_over_networks() -> None:
@@ -134,7 +154,10 @@ def test_what_goes_with_a_number_is_found_over_networks() -> None:
 def test_bounds_hold_unless_a_pair_is_beyond_them() -> None:
     wrong = [impacts(norm_official=[0.1] * 6)]
     assert verdict("So do the code's", impacts=wrong) == "does not hold here"
+    assert verdict("So do the code's", impacts=[impacts()]) == "undecided"  # none found, which proves nothing
     assert verdict("Interval arithmetic bounds", impacts=wrong) == "holds here"
+    two = [impacts(norm_official=[0.1, *[0.6] * 5]), impacts(seed=1, norm_official=[0.1, 0.1, *[0.6] * 4])]
+    assert "25.00 % of 12" in row("So do the code's", impacts=two).here
 
 
 def test_choices_are_set_against_their_own_reading() -> None:
@@ -149,10 +172,27 @@ def test_choices_are_set_against_their_own_reading() -> None:
     assert verdict("More precise bounds", own, choices=tight) == "holds here"
 
 
+def test_annealing_is_set_against_the_greedy_mode_of_its_own_reading() -> None:
+    claim = "better than taking the lowest energy"
+    greedy = around("greedy", 60.0)
+    assert verdict(claim, around("paper", 70.0), around("absolute", 80.0), greedy) == "holds here"
+    found = row(claim, decays=[*around("paper", 70.0), *around("absolute", 80.0), *greedy])
+    assert "paper minus greedy" in found.here
+    assert "absolute minus" not in found.here
+    own = around("absolute, greedy", 90.0)
+    assert verdict(claim, around("absolute", 80.0), greedy, choices=own) == "the opposite holds here"
+
+
 def test_times_hold_within_eight_minutes() -> None:
     assert verdict("within 8 minutes", paces=[pace()]) == "holds here"
     assert verdict("within 8 minutes", paces=[pace(seconds=481.0)]) == "does not hold here"
     assert "in the paper 435.4 s" in row("within 8 minutes", paces=[pace()]).here
+
+
+def test_a_page_says_whose_claims_or_expectations_they_are() -> None:
+    frame = annealing_claims.expectations(decays=around("paper", 70.0))
+    assert shown_claims(frame, "chapter", "expectations").caption.startswith("The chapter's expectations, tested. Interv")
+    assert shown_claims(frame).caption.startswith("The paper's claims, tested.")
 
 
 def test_every_verdict_is_explained() -> None:
@@ -162,6 +202,15 @@ def test_every_verdict_is_explained() -> None:
         parts = text.replace("mixed: ", "").split("; ")
         assert all(any(word in part for word in annealing_claims.CLAIM_VERDICTS) for part in parts), text
     assert "Intervals are over trained networks: 3 of mlp_mnist on MNIST." in frame.attrs["repetitions"]
+
+
+def test_a_shorter_training_than_the_paper_s_is_named() -> None:
+    short = around("paper", 70.0)
+    for record in short:
+        record.params["baseline"]["fit"]["epochs"] = 6
+    frame = annealing_claims.claims(decays=[*short, *around("paper", 70.0, dataset="kddcup99")])
+    words = "3 of mlp_mnist on MNIST (trained for 6 of the paper's 20 epochs), 3 of mlp_kdd on KDD Cup'99."
+    assert words in frame.attrs["repetitions"]
 
 
 # What the chapter expected
@@ -194,6 +243,20 @@ def test_the_largest_gain_may_stand_where_little_is_left() -> None:
     assert expected("of little use", own, low) == "holds here"
     early = repeated("one-shot", [[98.0, 40.0, 90.0, 69.0, 40.0]] * 3)
     assert expected("of little use", own, early) == "does not hold here"
+    noisy = repeated("one-shot", [[98.0, 97.0, 96.0, top1, 40.0] for top1 in (10.0, 70.0, 75.0)])
+    assert expected("of little use", own, noisy) == "undecided"  # a gain of one network is none
+
+
+@pytest.mark.parametrize(
+    ("robust", "words"), [(30.0, "holds here"), (60.0, "the opposite holds here"), (49.0, "no difference found")]
+)
+def test_what_is_kept_at_a_half_says_which_curve_falls_further(robust: float, words: str) -> None:
+    tops = [level(49.0 + shift, start=98.0) for shift in NEAR]  # a half is kept
+    counted = [decay("paper", [curve], seed=s, robust=[level(robust)]) for s, curve in enumerate(tops)]
+    frames = annealing_evidence.Frames.of(annealing_evidence.Records(decays=counted))
+    found = {case.name: case.verdict for case in annealing_evidence.outlived_by_accuracy(frames)}
+    assert found == {"MNIST, paper, FGSM 0.01": "no difference found", "MNIST, paper, FGSM 0.05": words}
+    assert words in expected("less of it is kept", counted)
 
 
 def test_the_other_questions_are_differences() -> None:

@@ -101,6 +101,8 @@ def test_differences_name_what_is_not_the_paper_s() -> None:
     paper, lite, quick = (" ".join(study.differences(of_run(name))) for name in ("paper", "lite", "quick"))
     assert "cifar10: trained for 6 epochs; the paper says 20." in lite
     assert "trained for" not in paper
+    assert "99.8 % of the whole table" in lite
+    assert "99.8 %" not in quick
     assert "Rounds are over networks as well" in lite
     assert "Data: digits; the paper has none of it." in quick
     assert "Networks: narrower" in " ".join(study.differences(of_run("smoke")))

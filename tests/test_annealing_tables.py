@@ -45,6 +45,8 @@ def test_repetitions_are_networks_and_of_one_network_its_rounds() -> None:
     (row,) = tables.decays(tables.points(two[:1])).to_dict("records")
     assert list(row["at 50 %"]) == [60.0, 80.0]
     assert list(tables.decays(tables.points(two), "fgsm 0.05")["at 25 %"][0]) == [70.0, 90.0]
+    inputs = {metric: tables.decays(tables.points(two), metric)["inputs"][0] for metric in ("top1", "f1", "fgsm 0.05")}
+    assert inputs == {"top1": 1000, "f1": 1000, "fgsm 0.05": 200}
 
 
 def test_an_improvement_is_relative_to_the_baseline_of_the_same_network_and_saliency() -> None:
@@ -62,7 +64,7 @@ def test_an_improvement_is_relative_to_the_baseline_of_the_same_network_and_sali
 def test_walks_say_how_much_is_accepted_and_how_far_sigma_is_from_its_end() -> None:
     records = [
         decay("paper", impact=[[-5.0, 5.0]] * 4),
-        decay("official", walked=20),
+        decay("official", impact=[[-5.0, 5.0]] * 4, walked=20),
         decay("random pairs"),
         decay("greedy"),
     ]
@@ -75,6 +77,11 @@ def test_walks_say_how_much_is_accepted_and_how_far_sigma_is_from_its_end() -> N
     assert norm == 40
     assert frame.loc["paper", "1 - sigma"] == pytest.approx(1 - math.tanh(20), abs=1e-18)
     assert frame.loc["official", "sigma"] == "logistic"
+    assert math.isnan(frame.loc["official", "NORM at the end"])  # its energy is of one pair
+    assert math.isnan(frame.loc["official", "1 - sigma"])
+    (single,) = tables.walks([decay("absolute, single impacts")])["1 - sigma"]
+    assert math.isnan(single)
+    assert "—" in tables.shown_walks(frame.reset_index()).to_html()
 
 
 def test_a_choice_is_set_against_the_reading_that_it_changes() -> None:
@@ -149,6 +156,28 @@ def test_a_figure_of_decay_has_the_median_and_all_rounds() -> None:
     assert (heights.min(), heights.max()) == (60, 98)
     assert len(fig.axes) == 3
     plt.close(fig)
+
+
+def test_a_reading_has_one_colour_in_both_figures_and_its_baseline_the_same() -> None:
+    records = [decay(name, [level(60.0)]) for name in ("one-shot", "random pairs", "absolute", "paper")]
+    frame = tables.points(records)
+    decays, gains = figures.decay(frame).axes[0], figures.improvement(frame).axes[0]
+    lines = {line.get_label(): line for line in decays.lines}
+    assert lines["paper"].get_color() == lines["one-shot"].get_color() != lines["random pairs"].get_color()
+    assert lines["paper"].get_linestyle() == "-" != lines["one-shot"].get_linestyle()
+    marked = {bar.get_label(): bar.lines[0].get_color() for bar in gains.containers}
+    assert marked["random pairs, above one-shot"] == lines["random pairs"].get_color()
+    assert len(decays.collections) == 2  # bands of paper and random pairs
+    plt.close("all")
+
+
+def test_an_axis_begins_at_0_unless_all_lines_are_high() -> None:
+    low, high = (
+        figures.decay(tables.points([decay(curves=[level(top1)], constant=constant)])).axes[0].get_ylim()[0]
+        for top1, constant in ((90.0, 10.0), (90.0, 85.0))
+    )
+    assert (low, high) == (0, 75)
+    plt.close("all")
 
 
 def test_figures_of_improvements_choices_and_bounds_are_drawn() -> None:

@@ -46,6 +46,17 @@ def test_a_run_that_trains_nothing_says_so_and_how_long_it_took(seconds: float, 
     assert words in page
 
 
+@pytest.mark.parametrize(
+    ("shape", "words"), [([29, 1, 1], "29 columns; rows: 10 test"), ([1, 8, 8], "1 x 8 x 8 pixels; images: 10 test")]
+)
+def test_a_table_has_columns_and_rows_and_not_pixels(shape: list[int], words: str) -> None:
+    one = trained(0)
+    facts = {"images": {"test": 10}, "shape": shape, "fingerprint": "abc"}
+    provenance = {**one.provenance, "finished": "2026-11-21"}
+    one = replace(one, result={**one.result, "data": facts}, times={"total": 1.0}, provenance=provenance)
+    assert words in tables.setup(SimpleNamespace(repeated="nothing"), [one]).to_html()
+
+
 def test_a_run_says_how_many_networks_were_trained_and_of_which_there_are_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,14 +24,21 @@ from prunebook.trials import Record
 
 GRID = np.linspace(0, 80, 81)
 NOTHING = 1e-12  # of the largest change: rounding
+LOOK: dict[str, tuple[int, Any]] = {  # colour, in both figures, and dash of a reading; one-shot has its walk's colour
+    "paper": (0, "-"), "official": (1, "-"), "absolute": (2, "-"),
+    "greedy": (3, (0, (5, 1, 1, 1))), "random pairs": (4, (0, (5, 1, 1, 1))),
+    "one-shot": (0, (0, (4, 1.5))), "one-shot, official": (1, (0, (4, 1.5))), "one-shot, absolute": (2, (0, (4, 1.5))),
+}  # fmt: skip
+BANDED = ("paper", "official", "random pairs")  # more bands than these hide each other
+MUCH = 60.0  # percent: a figure whose lines all stay above it begins a little below the lowest
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.5)), (0, (5, 1, 1, 1)), (0, (8, 2)), (0, (2, 2)), "-", (0, (4, 1.5)))
 
 
 def decay(frame: pd.DataFrame, readings: Sequence[str] = ()) -> Figure:
     """Figure 3 of one network: accuracy and robust instances against the share of units that is gone.
 
-    A line is the median over all rounds and networks, its band reaches from the lowest to the highest of them. `frame`: of
-    `annealing_tables.points`, one dataset. `readings`: those to draw; default: all.
+    A line is the median over all rounds and networks, the band of the `BANDED` reaches from the lowest to the highest of
+    them. `frame`: of `annealing_tables.points`, one dataset. `readings`: those to draw; default: all.
     """
     require_some(frame)
     shown = [name for name in (readings or dict.fromkeys(frame.reading)) if (frame.reading == name).any()]
@@ -44,7 +51,8 @@ def decay(frame: pd.DataFrame, readings: Sequence[str] = ()) -> Figure:
         ax.axhline(constant, color=GREY, lw=1, ls=":", label="one answer to all")
         ax.set_title(titled(metric), fontsize=10)
         ax.set_xlabel("hidden units gone, %")
-        ax.set_ylim(0, 101)
+    low = min(float(np.min(line.get_ydata())) for ax in axes for line in ax.lines)
+    axes[0].set_ylim(low - 10 if low >= MUCH else 0, 101)
     axes[0].set_ylabel("% of the test inputs")
     fig.suptitle(network(frame.dataset.iloc[0], frame.arch.iloc[0]), fontsize=10)
     handles, names = axes[0].get_legend_handles_labels()
@@ -53,14 +61,16 @@ def decay(frame: pd.DataFrame, readings: Sequence[str] = ()) -> Figure:
 
 
 def _band(ax: Axes, rows: pd.DataFrame, metric: str, i: int, label: str) -> None:
-    """Median, lowest and highest of curves on a grid, as far as all of them reach."""
+    """Median of curves on a grid, as far as all of them reach, and of the `BANDED` the lowest and highest."""
     curves: Any = rows.groupby(["seed", "draw"])
     most = min(curve.removed.max() for _, curve in curves)
     places = GRID[most + made.REACHED >= GRID]
     values = np.array([np.interp(places, curve.removed, curve[metric]) for _, curve in curves])
-    color = PALETTE[i % len(PALETTE)]
-    ax.plot(places, np.median(values, axis=0), color=color, ls=DASHES[i % len(DASHES)], lw=1.6, label=label)
-    ax.fill_between(places, values.min(axis=0), values.max(axis=0), color=color, alpha=0.09, lw=0)
+    look, dash = LOOK.get(label, (i % len(PALETTE), DASHES[i % len(DASHES)]))
+    color = PALETTE[look]
+    ax.plot(places, np.median(values, axis=0), color=color, ls=dash, lw=1.6, label=label)
+    if label in BANDED:
+        ax.fill_between(places, values.min(axis=0), values.max(axis=0), color=color, alpha=0.09, lw=0)
 
 
 def improvement(frame: pd.DataFrame, readings: Sequence[str] = ()) -> Figure:
@@ -78,10 +88,11 @@ def improvement(frame: pd.DataFrame, readings: Sequence[str] = ()) -> Figure:
         ax.axhline(0, color=GREY, lw=1)
         for i, name in enumerate(found):
             own = rows[rows.reading == name]
+            look, _ = LOOK.get(name, (i, None))
             label = f"{name}, above {own.against.iloc[0]}" if len(own) else name
             for share in (each for each in SHARES if each <= HALF):
                 values = repetitions(own[own.share == share], "gain")
-                marks(ax, share + 1.6 * (i - (len(found) - 1) / 2), values, i, label if share == SHARES[0] else None)
+                marks(ax, share + 1.6 * (i - (len(found) - 1) / 2), values, look, label if share == SHARES[0] else None)
         ax.set_title(titled(metric).removesuffix(", %"), fontsize=10)
         ax.set_xlabel("hidden units gone, %")
     axes[0].set_ylabel("above the baseline,\n% of the baseline")
@@ -116,6 +127,8 @@ def choices(table: pd.DataFrame) -> Figure:
 def bounds(record: Record) -> Figure:
     """NORM of single removals against the range of the change on inputs, a panel for each kind of bounds; log scales.
 
+    Both are sums over outputs.
+
     Below the line a bound is too small. A removal that changes nothing but the last bits has no mark: a unit that no input
     reaches. `record`: of an "impacts" trial.
     """
@@ -135,7 +148,7 @@ def bounds(record: Record) -> Figure:
         ax.set_xscale("log")
         ax.set_yscale("log")
         ax.set_title(look, fontsize=10)
-        ax.set_xlabel("widest change on inputs")
+        ax.set_xlabel("range of the change on inputs,\nsummed over outputs")
     axes[0].set_ylabel("NORM")
     base = record.params["baseline"]
     fig.suptitle(network(base["dataset"], base["arch"]), fontsize=10)

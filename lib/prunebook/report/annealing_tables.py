@@ -60,6 +60,7 @@ def points(records: Sequence[Record]) -> pd.DataFrame:
         seed = p.baseline.fit.seed if p.baseline.fit else 0
         at = {"dataset": p.baseline.dataset, "arch": p.baseline.arch, "width": p.baseline.options.get("width", 1)}
         at |= {"seed": seed, "reading": name_of(p.decision, step), "attacked": r["attacked"]}
+        at |= {"tested": r["tested"], "epochs": p.baseline.fit.epochs if p.baseline.fit else 0}
         at |= {"constant top1": r["constant"]["top1"], "constant robust": 100 * r["constant"]["robust"] / r["attacked"]}
         for repetition in r["rounds"]:
             for point in repetition["points"]:
@@ -142,12 +143,13 @@ def before(records: Sequence[Record]) -> pd.DataFrame:
 
 
 def decays(frame: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
-    """Figure 3 in numbers: a metric at `SHOWN` shares for every network and reading, and what of it is kept at a half."""
+    """Figure 3 in numbers: a metric at `SHOWN` shares for every network and reading; "inputs": counted on so many."""
     rows = []
     for (dataset, arch, reading), found in _groups(frame):
         row: dict[str, Any] = {"network": network(dataset, arch), "reading": reading}
         start = at(found, [0.0])
         row |= {"networks": found.seed.nunique(), "rounds": len(start), "before": repetitions(start, metric)}
+        row["inputs"] = int(found["tested" if metric in ("top1", "f1") else "attacked"].iloc[0])
         for share in SHOWN:
             row[f"at {share:g} %"] = repetitions(at(found, [share]), metric)
         rows.append(row)
@@ -196,7 +198,8 @@ def walks(records: Sequence[Record]) -> pd.DataFrame:
 
     "accepted, %": of the pairs looked at, in all epochs and rounds. "steps of energy": the mean over epochs of highest minus
     lowest energy of the pairs taken. "NORM at the end" is that of all removals; "1 - sigma" how far its squashed value is
-    from 1, which is 0 where the function is saturated to the last bit.
+    from 1, which is 0 where the function is saturated to the last bit. Both are NaN where the energy is of one pair alone,
+    as the code's is: nothing squashes that sum.
     """
     groups: dict[tuple[str, str, str], list[Record]] = {}
     step = own_step(records) if records else 0.0
@@ -206,11 +209,12 @@ def walks(records: Sequence[Record]) -> pd.DataFrame:
             groups.setdefault((p.baseline.dataset, p.baseline.arch, name_of(p.decision, step)), []).append(record)
     rows = []
     for (dataset, arch, name), found in groups.items():
-        kind = _squash(Trial("decay", found[0].params).parameters.decision)
+        decision = Trial("decay", found[0].params).parameters.decision
+        kind, adds = _squash(decision), _adds(decision)
         rounds = [one for record in found for one in record.result["rounds"]]
         epochs = [walk for one in rounds for walk in one["walks"]]
         spans = [walk["energies"][1] - walk["energies"][0] for walk in epochs if walk["energies"]]
-        norms = [sum(high - low for low, high in one["impact"]) for one in rounds if one["impact"]]
+        norms = [sum(high - low for low, high in one["impact"]) for one in rounds if one["impact"]] if adds else []
         end = median(norms) if norms else math.nan
         rows.append({
             "network": network(dataset, arch), "reading": name,
@@ -223,13 +227,18 @@ def walks(records: Sequence[Record]) -> pd.DataFrame:
 
 def shown_walks(frame: pd.DataFrame) -> Any:
     """`walks` of one network for a page: numbers near 0 by their power of ten."""
-    words = frame.assign(**{name: frame[name].map("{:.1e}".format) for name in ("steps of energy", "1 - sigma")})
-    words["NORM at the end"] = frame["NORM at the end"].map("{:,.0f}".format)
+    forms = {"steps of energy": "{:.1e}", "1 - sigma": "{:.1e}", "NORM at the end": "{:,.0f}"}
+    words = frame.assign(**{name: frame[name].map(form.format, na_action="ignore") for name, form in forms.items()})
     return tables.compact(words, ["network"])
 
 
 def _squash(decision: Annealing) -> str:
     return decision.squash or {"paper": "symmetric", "official": "logistic"}[decision.variant]
+
+
+def _adds(decision: Annealing) -> bool:
+    """Whether the energy is of all removals so far."""
+    return decision.variant == "paper" if decision.cumulative is None else decision.cumulative
 
 
 def choices(frame: pd.DataFrame) -> pd.DataFrame:
@@ -306,10 +315,10 @@ def paces(records: Sequence[Record]) -> pd.DataFrame:
 
 
 def bounds(records: Sequence[Record]) -> pd.DataFrame:
-    """How wide the bounds of single removals are, beside the widest change on inputs: a row for each network and layer.
+    """How wide the bounds of single removals are, beside the range of the change on inputs: one row a layer.
 
-    Numbers are medians over pairs, then over trained networks. "below the truth, %": of the pairs, those whose NORM is
-    smaller than the range that was measured, which a sound bound never is.
+    Both are sums over outputs; numbers are medians over pairs, then over trained networks. "below the truth, %": of the
+    pairs, those whose NORM is smaller than the range that was measured, which a sound bound never is.
     """
     rows = []
     for (dataset, arch), found in _by_network(records).items():

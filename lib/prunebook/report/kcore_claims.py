@@ -158,12 +158,12 @@ def judged(claim: Claim, records: Any, words: Words) -> dict[str, str]:
     return row | {"here": told(cases), "verdict": combined(cases, claim.said, words)}
 
 
-def shown_claims(frame: pd.DataFrame, of: str = "paper") -> Any:
+def shown_claims(frame: pd.DataFrame, of: str = "paper", what: str = "claims") -> Any:
     """`table_of` for a page of a book, each case on its own line; `of` is what the text calls where the claims are from."""
     lines = frame.assign(here=frame.here.str.replace("; | — ", "\n", regex=True))
     narrow = lines.map(html.escape).replace("\n", "<br>", regex=True)
     narrow["claim"] = "<b>" + narrow.place + "</b><br>" + narrow.claim + "<br><i>By: " + narrow["tested by"] + "</i>"
-    caption = f"The {of}'s claims, tested. {frame.attrs['repetitions']}"
+    caption = f"The {of}'s {what}, tested. {frame.attrs['repetitions']}"
     style = tables.page_style(narrow[["claim", "here", "verdict"]].style.hide().set_caption(caption))
     return style.set_table_attributes('class="claims"')  # on a phone one below the other, by the book's style sheet
 

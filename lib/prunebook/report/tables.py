@@ -227,8 +227,10 @@ def _networks(records: Sequence[Record]) -> dict[str, str]:
 
 def _described(name: str, data: dict[str, Any]) -> str:
     sizes = ", ".join(f"{n} {split}" for split, n in data["images"].items())
-    shape = " x ".join(map(str, data["shape"]))
-    return f"{name}: {shape} pixels; images: {sizes}; fingerprint {data['fingerprint']}"
+    columns, *sides = data["shape"]
+    table = set(sides) == {1}  # rows of a table are kept as images of one pixel
+    shape = f"{columns} columns; rows" if table else f"{' x '.join(map(str, data['shape']))} pixels; images"
+    return f"{name}: {shape}: {sizes}; fingerprint {data['fingerprint']}"
 
 
 def _machine(record: Record) -> str:

@@ -264,7 +264,10 @@ def differences(p: Parameters) -> list[str]:
             "they end at these bounds, widened to the attacked rows."
         )
     if "creditcard" in p.dataset:
-        found.append("creditcard: two samples with all frauds and some of the genuine rows, as far as the files say.")
+        found.append(
+            "creditcard: two samples with all frauds and some of the genuine rows, as far as the files say; "
+            "one answer to all has 99.8 % of the whole table and far less here, so that accuracy has further to fall."
+        )
     if "kddcup99" in p.dataset:
         found.append("kddcup99: a quarter of the 10 % file is the test split; the paper does not name its own.")
     if "cifar10" in p.dataset:
