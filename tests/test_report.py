@@ -208,3 +208,9 @@ def test_what_never_changes_in_a_table_goes_to_its_caption():
     table = tables.compact(rows)
     assert table.caption == "network a"
     assert list(table.data.columns) == ["target", "top-1"]
+
+
+def test_rows_by_a_column_that_an_empty_table_lacks() -> None:
+    frame = pd.DataFrame({"network": ["b", "a", "b"], "value": [1, 2, 3]})
+    assert [list(rows.value) for rows in tables.by(frame, "network")] == [[1, 3], [2]]
+    assert tables.by(pd.DataFrame(), "network") == []

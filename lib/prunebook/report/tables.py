@@ -266,6 +266,11 @@ def compact(frame: pd.DataFrame, columns: Sequence[str] = ("network", "target"))
     return page_style(frame.drop(columns=constant).style.hide().format(precision=2, na_rep="—").set_caption(caption))
 
 
+def by(frame: pd.DataFrame, column: str) -> list[pd.DataFrame]:
+    """The rows of each value of `column`, in order; of an empty frame, which may lack the column, nothing."""
+    return [rows for _, rows in frame.groupby(column, sort=False)] if len(frame) else []
+
+
 def listing(sentences: Sequence[str]) -> Markdown:
     return Markdown("\n".join(f"- {sentence}" for sentence in sentences))
 
