@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,8 @@ class Runner:
 
     def kill(self) -> None:
         assert self.process.pid is not None
-        os.kill(self.process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it may have ended by itself
+            os.kill(self.process.pid, signal.SIGKILL)
 
     def end(self) -> Any:
         """What the function returned; the message of a BadValue; None where the process was killed."""
@@ -123,6 +125,9 @@ def compute_chain(cache: Path, die_at: int | None = None) -> dict[str, Any]:
 
 
 def compute_tree(cache: Path, log: Path) -> int:
+    """Begins when the file "go" lies beside `log`, so that runners begin together."""
+    while not (log.parent / "go").exists():
+        time.sleep(0.002)
     return len(trials.run(tree(log), progress=False, device="cpu"))
 
 

@@ -93,6 +93,7 @@ def test_of_two_runners_on_one_store_each_trial_is_computed_by_one(number, cache
     with fault("two runners on one store at once", "each trial is computed once; both return all records"):
         (tmp_path / "log").mkdir()
         runners = [Runner(compute_tree, cache, tmp_path / "log") for _ in range(2)]
+        (tmp_path / "go").touch()
         assert [runner.end() for runner in runners] == [24, 24]
         assert set(logged(tmp_path / "log").values()) == {1}
         assert len(logged(tmp_path / "log")) == len(contents(cache)) == 24 + 3
@@ -105,7 +106,8 @@ def test_what_a_killed_runner_had_begun_is_computed_by_the_other(number, cache, 
     with fault("one of two runners on one store is killed", "the other computes the rest, and what was in flight again"):
         (tmp_path / "log").mkdir()
         first, second = (Runner(compute_tree, cache, tmp_path / "log") for _ in range(2))
-        time.sleep(random.Random(number).uniform(0.05, 0.5))
+        (tmp_path / "go").touch()
+        time.sleep(random.Random(number).uniform(0.02, 0.3))  # alone, either would take 0.57 s at least
         first.kill()
         assert second.end() == 24
         first.end()
