@@ -18,7 +18,7 @@ FILE = Path(__file__).parents[1] / "notebooks" / "annealing.yml"
 RUNS = Description.model_validate(yaml.safe_load(FILE.read_text(encoding="utf-8"))).runs
 EVERY: dict[str, Any] = {
     **{"dataset": ["digits", "breast_cancer"], "networks": 2, "rounds": 3, "readings": list(study.READINGS)},
-    **{"choices": ["absolute, alpha 0"], "paces": True, "pairs": 10},
+    **{"choices": ["absolute, alpha 0"], "paces": True, "pairs": 10, "corruptions": ["jpeg", "contrast"]},
 }
 
 
@@ -68,6 +68,30 @@ def test_a_decision_differs_from_the_paper_s_in_what_its_name_says_alone(name: s
         assert study.READINGS[base].items() <= study.CHOICES[name].items()
 
 
+def test_images_are_corrupted_in_every_reading_and_tables_left_out() -> None:
+    trials = study.corrupted(Parameters.check(EVERY | {"severities": 2, "by_dataset": {"digits": {"corrupted": 70}}}))
+    assert len(trials) == 2 * len(study.READINGS)
+    for trial in trials:
+        p = trial.parameters
+        assert (p.baseline.dataset, p.kinds, p.severities, p.tested) == ("digits", ["jpeg", "contrast"], [2], 70)
+        assert max(p.shares) == (0.5 if p.decision.mode == "one-shot" else 0.75)
+    (decay,) = [each for each in study.decays(Parameters.check({})) if each.parameters.decision.mode == "annealing"]
+    (same,) = study.corrupted(Parameters.check({"corruptions": "jpeg"}))
+    assert same.parameters.decision == decay.parameters.decision
+    assert study.corrupted(Parameters.check({})) == []
+    (low,) = study.corrupted(Parameters.check({"corruptions": "jpeg", "target": 0.1}))
+    assert low.parameters.shares == [0.1]
+
+
+def test_networks_of_the_runs_on_cifar_10_are_shared() -> None:
+    lite, filters, paper = ({t for t in study.baselines(of_run(name)) if t.parameters.dataset == "cifar10"}
+                            for name in ("lite", "filters", "paper"))  # fmt: skip
+    assert len(lite) == 2
+    assert filters == lite < paper
+    assert len(paper) == 5
+    assert {trial.parameters.fit.epochs for trial in paper} == {study.PAPER_EPOCHS}
+
+
 def test_datasets_can_have_other_values() -> None:
     p = Parameters.check(EVERY | {"by_dataset": {"digits": {"networks": 1, "epochs": 3, "attacks": ["pgd"]}}})
     assert (p.on("digits").networks, p.on("breast_cancer").networks) == (1, 2)
@@ -99,8 +123,9 @@ def test_paces_have_the_steps_of_table_2() -> None:
 
 def test_differences_name_what_is_not_the_paper_s() -> None:
     paper, lite, quick = (" ".join(study.differences(of_run(name))) for name in ("paper", "lite", "quick"))
-    assert "cifar10: trained for 6 epochs; the paper says 20." in lite
-    assert "trained for" not in paper
+    assert "trained for" not in paper + lite
+    shorter = study.differences(Parameters.check(RUNS["lite"].parameters | {"epochs": 6}))
+    assert "cifar10: trained for 6 epochs; the paper says 20." in shorter
     assert "99.8 % of the whole table" in lite
     assert "99.8 %" not in quick
     assert "Rounds are over networks as well" in lite
@@ -121,6 +146,9 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"step": 0.0}, "step is 0.0"),
     ({"epsilons": [0.0]}, "epsilon is 0.0, but must be above 0"),
     ({"attacks": ["cw"]}, "attacks"),
+    ({"corruptions": ["gausian_noise"]}, "corruption is 'gausian_noise'.*did you mean 'gaussian_noise'"),
+    ({"severities": [0]}, "severity is 0, but must be a whole number from 1 to 5"),
+    ({"dataset": "breast_cancer", "corruptions": ["jpeg"]}, "corruptions is \\['jpeg'\\], but must be none where all"),
 ]
 
 

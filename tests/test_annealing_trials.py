@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from prunebook import data, models, robustness, training, trials, weights
+from prunebook import corruptions, data, models, robustness, training, trials, weights
 from prunebook.errors import BadValue
 from prunebook.methods import annealing
 from prunebook.trials import Record, Store, Trial
@@ -89,6 +89,59 @@ def test_filters_in_front_are_computed_once_and_nothing_changes_by_it(store: Sto
     assert len(filters.result["widths"]) == 7 > len(once.result["widths"]) == 2
 
 
+def test_corrupted_copies_are_answered_by_the_networks_that_the_plan_goes_through(store: Store) -> None:
+    asked = {"shares": [0.5, 0.25], "kinds": ["contrast", "gaussian_noise"], "severities": [1, 5], "tested": 80}
+    result = run(store, "corrupted", decision=DECISION, **asked).result
+    conditions = ["clean", "contrast 1", "contrast 5", "gaussian_noise 1", "gaussian_noise 5"]
+    assert (result["tested"], result["conditions"]) == (80, conditions)
+    model, digits = network(store), data.load("digits")
+    whole = annealing.plan(model, (0.0, 1.0), 0.8, 0.125, scale="absolute", example_inputs=EXAMPLE)
+    images, labels = data.draw_labelled(digits.test, 80, 0)
+    assert result["constant"] == torch.bincount(labels).max()
+    copies = [images, *(corruptions.corrupt(images, *name.split()[:1], int(name.split()[1])) for name in conditions[1:])]
+    (one,) = result["rounds"]
+    assert [(point["share"], point["epoch"]) for point in one["points"]] == [(0.0, 0), (0.25, 2), (0.5, 4)]
+    for point in one["points"]:
+        part = annealing.replay(whole, point["epoch"])
+        assert point["removed"] == pytest.approx(part.parameters["removed"], abs=1e-6) == point["share"]
+        pruned = part.apply(model, EXAMPLE) if point["epoch"] else model
+        with torch.no_grad():
+            right = [int((pruned(data.normalise(x, [0.0], [1.0])).argmax(1) == labels).sum()) for x in copies]
+        assert point["counts"] == right
+        assert point.keys() == {"share", "epoch", "removed", "counts"}
+    assert len({tuple(point["counts"]) for point in one["points"]}) == 3
+
+
+def test_a_share_that_a_plan_does_not_come_to_has_no_point(store: Store) -> None:
+    ends = {"target": 0.5, "step": 0.125, "mode": "one-shot"}
+    (one,) = run(store, "corrupted", decision=ends, shares=[0.3, 0.5], kinds=["jpeg"], severities=[3]).result["rounds"]
+    assert [(point["share"], point["removed"]) for point in one["points"]] == [(0, 0), (0.3, 0.25), (0.5, 0.5)]
+    early = {"variant": "official", "recursive": False, "target": 0.5, "step": 0.3}  # one epoch, and no step more
+    (one,) = run(store, "corrupted", decision=early, shares=[0.1, 0.5], kinds=["jpeg"], severities=[3]).result["rounds"]
+    assert all(abs(point["removed"] - point["share"]) <= 0.3 for point in one["points"])
+
+
+def test_corruption_of_every_round_begins_with_the_same_network_and_noise(store: Store) -> None:
+    asked = {"shares": [0.5], "kinds": ["shot_noise"], "severities": [5]}
+    rounds = run(store, "corrupted", decision={"step": 0.25, "mode": "random"}, rounds=3, **asked).result["rounds"]
+    assert [one["seed"] for one in rounds] == [0, 1, 2]
+    assert len({str(one["points"][0]) for one in rounds}) == 1
+    assert len({str(one["points"][1]["counts"]) for one in rounds}) > 1
+    other = run(store, "corrupted", decision={"step": 0.25, "scale": "absolute"}, **asked).result["rounds"]
+    assert other[0]["points"][0] == rounds[0]["points"][0]
+
+
+def test_corrupted_images_pass_filters_once_and_nothing_changes_by_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = {"dataset": "digits", "size": 32, "arch": "cnn_annealing", "options": {"width": 0.06}, "normalise": "none",
+            "fit": FIT | {"epochs": 1, "images": 200}}  # fmt: skip
+    asked = {"decision": {"step": 0.5, "scale": "absolute"}, "shares": [0.5], "severities": [4], "tested": 30}
+    once = run(store, "corrupted", base, **asked)
+    monkeypatch.setattr("prunebook.trials.annealing._front", lambda model: None)
+    (again,) = trials.run([Trial("corrupted", {"baseline": base, **asked})], progress=False, store=store, force=True)
+    assert once.result == again.result
+    assert len(once.result["conditions"]) == 1 + len(corruptions.KINDS)
+
+
 def test_a_table_has_the_bounds_of_its_training_rows_and_one_logit_decides(store: Store) -> None:
     record = run(store, "decay", TABLE, decision={"step": 0.25}, epsilons=[0.5])
     rows = data.load("breast_cancer")
@@ -167,12 +220,25 @@ def test_what_a_decision_allows_is_what_the_method_allows() -> None:
         ("decay", {"decision": {"step": 0.1}, "input_bounds": [1.0, 0.0]}, "input_bounds is .1.0, 0.0., but must be"),
         ("decay", {"decision": {"step": 0.1}, "attacks": ["cw"]}, "attacks"),
         ("impacts", {"pairs": 1}, "pairs"),
+        ("corrupted", {"decision": {"step": 0.1}, "shares": [0.9]}, "share is 0.9, but must be above 0 and at most .* 0.8"),
+        ("corrupted", {"decision": {"step": 0.1}, "shares": [0.5], "kinds": ["blur"]}, "corruption is 'blur'"),
+        ("corrupted", {"decision": {"step": 0.1}, "shares": [0.5], "severities": [6]}, "severity is 6"),
+        (
+            "corrupted",
+            {"decision": {"step": 0.1, "mode": "greedy"}, "shares": [0.5], "rounds": 2},
+            "must be 1 for mode 'greedy'",
+        ),
     ],
 )
 def test_bad_parameters_are_refused_in_one_sentence(task: str, params: dict[str, Any], words: str) -> None:
     with pytest.raises(BadValue, match=words) as refusal:
         Trial(task, {"baseline": BASE, **params})
     assert "\n" not in str(refusal.value)
+
+
+def test_the_rows_of_a_table_are_not_corrupted() -> None:
+    with pytest.raises(BadValue, match="dataset is 'breast_cancer', but must be one of images"):
+        Trial("corrupted", {"baseline": TABLE, "decision": {"step": 0.1}, "shares": [0.5]})
 
 
 def test_one_logit_is_for_two_classes(store: Store) -> None:

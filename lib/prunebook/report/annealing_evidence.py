@@ -41,6 +41,7 @@ class Records(NamedTuple):
     baselines: Sequence[Record] = ()
     paces: Sequence[Record] = ()
     decays: Sequence[Record] = ()
+    corrupted: Sequence[Record] = ()
     impacts: Sequence[Record] = ()
     choices: Sequence[Record] = ()
 

@@ -5,6 +5,8 @@ from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from prunebook import tables
+from prunebook.corruptions import KINDS, SEVERITIES
 from prunebook.errors import choose, require
 from prunebook.studies.parameters import NotebookParameters, known, listed
 from prunebook.trials import Trial
@@ -32,6 +34,7 @@ PAPER = ("creditcard", "kddcup99", "mnist", "cifar10")  # models #1 to #4
 PAPER_EPOCHS, PAPER_ROUNDS = 20, 10
 PACES = {"creditcard": 1 / 32, "kddcup99": 1 / 32, "mnist": 1 / 64, "cifar10": 1 / 64}  # Table II: 3.13 % and 1.56 %
 PACE = 1 / 32  # of other datasets
+CORRUPTED_AT = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75)  # shares of the units gone at which corrupted images are tested
 MOST_ONCE = 0.5  # share of the units that one-shot pruning by pairs can take
 
 READINGS: dict[str, dict[str, Any]] = {  # what Figures 3 and 4 compare, and controls
@@ -79,7 +82,10 @@ CHOICES: dict[str, dict[str, Any]] = {  # other choices than a reading's: "paper
 }
 DECISIONS = {**READINGS, **CHOICES}
 CONVOLUTIONAL = tuple(name for name, change in CHOICES.items() if change.get("layers") == "all")
-BY_DATASET = ("epochs", "batch_size", "networks", "rounds", "every", "tested", "images", "attacks", "width")
+BY_DATASET = (
+    "epochs", "batch_size", "networks", "rounds", "every", "tested", "images", "attacks", "width", "corruptions",
+    "severities", "corrupted",
+)  # fmt: skip
 
 
 class Parameters(NotebookParameters):
@@ -101,6 +107,9 @@ class Parameters(NotebookParameters):
     images: int = Field(1000, ge=1, le=100_000, description="of these, inputs that are attacked")
     epsilons: list[float] = Field([0.01, 0.05], min_length=1, description="of the attacks; of tables in deviations")
     attacks: list[Literal["fgsm", "pgd", "official"]] = Field(["fgsm"], min_length=1, description="fgsm, pgd, official")
+    corruptions: list[str] = Field([], description=f"kinds to test on images, none by default: {', '.join(KINDS)}")
+    severities: list[int] = Field([1, 3, 5], min_length=1, description="of each corruption, from 1 to 5")
+    corrupted: int = Field(1000, ge=1, description="test images that are corrupted, drawn once")
     by_dataset: dict[str, dict[str, Any]] = Field(
         {}, description=f"other values by dataset, such as {{cifar10: {{networks: 1}}}}, of: {', '.join(BY_DATASET)}"
     )
@@ -108,17 +117,27 @@ class Parameters(NotebookParameters):
     pairs: int = Field(0, ge=0, le=10_000, description="pairs of each layer to look at singly; 0: none")
     claims: bool = Field(False, description="show the paper's numbers, and all its claims")
 
-    _as_list = field_validator("dataset", "readings", "choices", "epsilons", "attacks", mode="before")(listed)
+    _as_list = field_validator(
+        "dataset", "readings", "choices", "epsilons", "attacks", "corruptions", "severities", mode="before"
+    )(listed)
 
     _known_datasets = field_validator("dataset")(known("dataset", MODELS))
     _known_readings = field_validator("readings")(known("reading", READINGS))
     _known_choices = field_validator("choices")(known("choice", CHOICES))
+    _known_corruptions = field_validator("corruptions")(known("corruption", KINDS))
 
     @field_validator("epsilons")
     @classmethod
     def _are_distances(cls, value: list[float]) -> list[float]:
         for epsilon in value:
             require(epsilon > 0, "epsilon", epsilon, "above 0")
+        return sorted(set(value))
+
+    @field_validator("severities")
+    @classmethod
+    def _are_severities(cls, value: list[int]) -> list[int]:
+        for severity in value:
+            require(severity in SEVERITIES, "severity", severity, "a whole number from 1 to 5")
         return sorted(set(value))
 
     @model_validator(mode="after")
@@ -138,6 +157,8 @@ class Parameters(NotebookParameters):
         require(
             not (whole and without), "choices", whole, f"for networks with filters alone, not that of {', '.join(without)}"
         )
+        seen = any(_has_images(dataset) for dataset in self.dataset)
+        require(seen or not self.corruptions, "corruptions", self.corruptions, "none where all datasets are tables")
         return self
 
     def on(self, dataset: str) -> "Parameters":
@@ -153,6 +174,10 @@ class Parameters(NotebookParameters):
             own = self.on(dataset)
             parts.append(f"{dataset}: {_counted(own.networks, 'network')}, each pruned in {_counted(own.rounds, 'round')}")
         return "; ".join(parts)
+
+
+def _has_images(dataset: str) -> bool:
+    return dataset not in tables.NAMES
 
 
 def _counted(n: int, word: str) -> str:
@@ -190,11 +215,17 @@ def decision(p: Parameters, name: str) -> dict[str, Any]:
 
 def decay(p: Parameters, case: Case, name: str) -> Trial:
     """One decision on one network, followed to its end, as often as the run says where it hangs on a seed."""
-    own, decided = p.on(case.dataset), decision(p, name)
-    drawn = decided.get("mode", "annealing") in ("annealing", "random")
+    own = p.on(case.dataset)
+    base, decided, rounds = _repeated(p, case, name)
     common = {"every": own.every, "tested": own.tested, "images": own.images, "epsilons": p.epsilons, "attacks": own.attacks}
-    rounds = own.rounds if drawn else 1
-    return Trial("decay", {"baseline": baseline(p, case).params, "decision": decided, "rounds": rounds, **common})
+    return Trial("decay", {"baseline": base, "decision": decided, "rounds": rounds, **common})
+
+
+def _repeated(p: Parameters, case: Case, name: str) -> tuple[dict[str, Any], dict[str, Any], int]:
+    """Network, decision, and how often it is made: once where it does not hang on a seed."""
+    decided = decision(p, name)
+    drawn = decided.get("mode", "annealing") in ("annealing", "random")
+    return baseline(p, case).params, decided, p.on(case.dataset).rounds if drawn else 1
 
 
 def baselines(p: Parameters) -> list[Trial]:
@@ -209,6 +240,23 @@ def decays(p: Parameters) -> list[Trial]:
 def choices(p: Parameters) -> list[Trial]:
     """Other choices on every network."""
     return [decay(p, case, name) for case in cases(p) for name in p.choices]
+
+
+def corrupted(p: Parameters) -> list[Trial]:
+    """The readings on every network of images, on corrupted copies of them; tables are left out."""
+    found = []
+    for case in cases(p):
+        own = p.on(case.dataset)
+        if own.corruptions and _has_images(case.dataset):
+            common = {"kinds": own.corruptions, "severities": own.severities, "tested": own.corrupted}
+            found += [_corrupted(p, case, name, common) for name in p.readings]
+    return found
+
+
+def _corrupted(p: Parameters, case: Case, name: str, common: Mapping[str, Any]) -> Trial:
+    base, decided, rounds = _repeated(p, case, name)
+    shares = [share for share in CORRUPTED_AT if share <= decided["target"]] or [decided["target"]]
+    return Trial("corrupted", {"baseline": base, "decision": decided, "rounds": rounds, "shares": shares, **common})
 
 
 def paces(p: Parameters) -> list[Trial]:
@@ -231,7 +279,7 @@ def impacts(p: Parameters) -> list[Trial]:
 
 def parts(p: Parameters) -> dict[str, list[Trial]]:
     """The trials of each part of the run, in the order in which they are computed; parts may share some."""
-    return {part.__name__: part(p) for part in (baselines, paces, decays, impacts, choices)}
+    return {part.__name__: part(p) for part in (baselines, paces, decays, corrupted, impacts, choices)}
 
 
 def trials(p: Parameters) -> list[Trial]:

@@ -1,16 +1,19 @@
-"""The kinds of trial of the annealing study: how a network decays, what single pairs do, and how long a plan takes."""
+"""The kinds of trial of the annealing study.
+
+How a network decays, on test inputs as they are, attacked and corrupted; what single pairs do; how long a plan takes.
+"""
 
 import time
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
-from prunebook import data, models, robustness, tables, training
-from prunebook.errors import require
+from prunebook import corruptions, data, models, robustness, tables, training
+from prunebook.errors import choose, require
 from prunebook.methods import annealing
 from prunebook.plan import PruningPlan
 from prunebook.robustness import Range
@@ -18,8 +21,12 @@ from prunebook.trials.engine import Context
 from prunebook.trials.tasks import Baseline, Seed, example, kept, load_data, load_network, normalisation
 from prunebook.trials.trial import Parameters, Trial, task
 
-HALF = 0.5 + 1e-9  # share of the units, rounding allowed for
-ATTACKED = 0  # seed of the draw of test images that are attacked: the same ones for all networks and decisions
+REACHED = 1e-9  # of the units: rounding
+HALF = 0.5 + REACHED  # share of the units
+ATTACKED = 0  # seed of the draw of test images that are attacked or corrupted: the same for all networks and decisions
+NOISE = 0  # seed of the corruptions' noise: the same for all of them too, as if it came with the images
+CLEAN = "clean"
+_WHOLE = "whole"  # the network before pruning
 AT_ONCE = 2**22  # changes of outputs of one layer, images times pairs times units, that are computed together
 _DIGITS = 6
 
@@ -79,19 +86,14 @@ class Bounded(Parameters):
         return value
 
 
-class Decay(Bounded):
-    """Accuracy and number of robust instances while a decision takes units from a network (Figure 3)."""
+class Repeated(Bounded):
+    """A decision on a network, as often as it is drawn anew: base of the parameters below."""
 
     decision: Annealing
     rounds: int = Field(1, ge=1, description="repetitions of the pruning, with seeds from 0")
-    every: int = Field(1, ge=1, description="epochs of pruning from one measurement to the next")
-    tested: int | None = Field(None, ge=1, description="inputs of the test split for the accuracy, drawn once; default: all")
-    images: int = Field(1000, ge=1, description="of these, inputs that are attacked; fewer where there are fewer")
-    epsilons: list[float] = Field([0.01, 0.05], description="of the attacks; of images in units of [0, 1]")
-    attacks: list[Literal["fgsm", "pgd", "official"]] = Field(["fgsm"])
 
     @model_validator(mode="after")
-    def _worthwhile(self) -> "Decay":
+    def _worthwhile(self) -> Self:
         drawn = self.decision.is_drawn()
         require(drawn or self.rounds == 1, "rounds", self.rounds, f"1 for mode {self.decision.mode!r}, which draws nothing")
         return self
@@ -100,6 +102,41 @@ class Decay(Bounded):
         fit = self.baseline.fit
         network = f"{self.baseline.arch} on {self.baseline.dataset}" + (f", network {fit.seed}" if fit else "")
         return f"{network}: {self.decision.describe()}, {self.rounds} round{'s' * (self.rounds != 1)}"
+
+
+class Decay(Repeated):
+    """Accuracy and number of robust instances while a decision takes units from a network (Figure 3)."""
+
+    every: int = Field(1, ge=1, description="epochs of pruning from one measurement to the next")
+    tested: int | None = Field(None, ge=1, description="inputs of the test split for the accuracy, drawn once; default: all")
+    images: int = Field(1000, ge=1, description="of these, inputs that are attacked; fewer where there are fewer")
+    epsilons: list[float] = Field([0.01, 0.05], description="of the attacks; of images in units of [0, 1]")
+    attacks: list[Literal["fgsm", "pgd", "official"]] = Field(["fgsm"])
+
+
+class Corrupted(Repeated):
+    """Accuracy on corrupted images, before and while a decision takes units from a network."""
+
+    shares: list[float] = Field(min_length=1, description="of the units that are gone, beside 0: no more than the target")
+    kinds: list[str] = Field(list(corruptions.KINDS), min_length=1, description="of corruption")
+    severities: list[int] = Field(list(corruptions.SEVERITIES), min_length=1, description="of each kind")
+    tested: int = Field(1000, ge=1, description="images of the test split, drawn once; fewer where there are fewer")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        name = self.baseline.dataset
+        require(
+            name not in tables.NAMES, "dataset", name, "one of images: the rows of a table are not blurred or compressed"
+        )
+        for share in self.shares:
+            require(
+                0 < share <= self.decision.target, "share", share, f"above 0 and at most the target {self.decision.target:g}"
+            )
+        for kind in self.kinds:
+            choose("corruption", kind, corruptions.KINDS)
+        for severity in self.severities:
+            require(severity in corruptions.SEVERITIES, "severity", severity, "a whole number from 1 to 5")
+        return self
 
 
 class Impacts(Bounded):
@@ -150,7 +187,7 @@ def decay(p: Decay, context: Context) -> dict[str, Any]:
         for epoch in sorted({*range(0, last, p.every), last}):
             part = annealing.replay(whole, epoch)
             half = kept(part) if part.parameters["removed"] <= HALF else half
-            state = repr((part.keep, part.delegates))  # the network before pruning is that of every round
+            state = _state(part)  # the network before pruning is that of every round
             if state not in seen:
                 with context.timed("evaluate"):
                     seen[state] = tester.measure(part.apply(model, inputs) if part.removed() else model)
@@ -167,6 +204,53 @@ def decay(p: Decay, context: Context) -> dict[str, Any]:
         "widths": whole.widths,
         "rounds": rounds,
     }
+
+
+@task("corrupted", version=1, parameters=Corrupted, needs=_needs_baseline)
+def corrupted(p: Corrupted, context: Context) -> dict[str, Any]:
+    """For every round and share: how many images of the test split are classified correctly, clean and corrupted.
+
+    Nothing is chosen by them. "conditions" are "clean" and each kind with a severity, in the order of the "counts"; all
+    networks see the same corrupted copies. "constant" is the count of the answer that is most often right, given to all. A
+    network is that of the plan's epoch whose share is nearest; "removed" is what is gone there. A share from which that is
+    farther than a step has no point: the plan ended before. What corruption costs is computed from the counts, by
+    `report.annealing_corruptions`.
+    """
+    dataset = load_data(p.baseline, context)
+    model = load_network(p.baseline, dataset, context)
+    inputs, bounds = example(dataset, context), input_range(p, dataset, context)
+    networks: dict[str, nn.Module] = {_WHOLE: model}  # by what is left, since rounds may agree
+    rounds = []
+    for seed in range(p.rounds):
+        with context.timed("plan"):
+            whole = p.decision.plan(model, bounds, inputs, seed)
+        points = [(_WHOLE, {"share": 0.0, "epoch": 0, "removed": 0.0})]
+        for share in sorted(set(p.shares)):
+            epoch, part = _nearest(whole, share)
+            removed, state = part.parameters["removed"], _state(part)
+            if abs(removed - share) <= p.decision.step + REACHED:
+                networks[state] = networks[state] if state in networks else part.apply(model, inputs)
+                points.append((state, {"share": share, "epoch": epoch, "removed": round(removed, _DIGITS)}))
+        rounds.append((seed, points))
+    images, labels = data.draw_labelled(dataset.test, min(p.tested, len(dataset.test)), ATTACKED)
+    front = _front(model) if p.decision.layers == "dense" else None
+    behind = {state: _behind(network, front) for state, network in networks.items()}
+    conditions = [CLEAN, *(f"{kind} {severity}" for kind in p.kinds for severity in p.severities)]
+    counts: dict[str, list[int]] = {state: [] for state in networks}
+    for done, condition in enumerate(conditions, 1):
+        with context.timed("corrupt"):
+            kind, _, severity = condition.partition(" ")
+            changed = corruptions.corrupt(images, kind, int(severity), NOISE) if severity else images
+        with context.timed("evaluate"):
+            seen = _arriving(front, data.normalise(changed, *normalisation(p.baseline, dataset)))
+            for state, network in behind.items():
+                counts[state].append(_right(network, seen, labels))
+        context.progress(done, len(conditions), "conditions")
+    found = [
+        {"seed": seed, "points": [{**point, "counts": counts[state]} for state, point in points]} for seed, points in rounds
+    ]
+    constant = int(torch.bincount(labels).max())
+    return {"tested": len(labels), "constant": constant, "conditions": conditions, "rounds": found}
 
 
 @task("impacts", version=1, parameters=Impacts, needs=_needs_baseline)
@@ -271,8 +355,7 @@ class _Tester:
         # Rows of a table may lie outside of what training showed; cut off there, they would move by more than epsilon.
         self.within = torch.minimum(bounds[0], self.attacked.amin(0)), torch.maximum(bounds[1], self.attacked.amax(0))
         self.front = _front(model) if p.decision.layers == "dense" else None
-        with models.in_mode(model, training=False), torch.no_grad():
-            self.seen = images if self.front is None else torch.cat([self.front(x) for x in images.split(128)])
+        self.seen = _arriving(self.front, images)
         pixels = torch.tensor(std, device=images.device).view(-1, 1, 1)
         self.unit = torch.ones_like(pixels) if dataset.name in tables.NAMES else 1 / pixels
 
@@ -284,7 +367,7 @@ class _Tester:
 
     def measure(self, network: nn.Module) -> dict[str, Any]:
         """Accuracy, F1, and numbers of robust instances by attack and epsilon."""
-        rest = network if self.front is None else nn.Sequential(nn.Flatten(), network.get_submodule("classifier"))
+        rest = _behind(network, self.front)
         channels = self.seen.shape[1]
         split = data.Split(self.seen, self.labels)
         test = training.evaluate(rest, split, mean=[0.0] * channels, std=[1.0] * channels, batch_size=512)
@@ -307,6 +390,38 @@ def _front(model: nn.Module) -> nn.Module | None:
     """What stands in front of a network's linear layers, if it says so by its parts."""
     parts = dict(model.named_children())
     return parts["features"] if set(parts) == {"features", "classifier"} else None
+
+
+def _arriving(front: nn.Module | None, images: Tensor) -> Tensor:
+    """What arrives behind `front`."""
+    if front is None:
+        return images
+    with models.in_mode(front, training=False), torch.no_grad():
+        return torch.cat([front(x) for x in images.split(128)])
+
+
+def _behind(network: nn.Module, front: nn.Module | None) -> nn.Module:
+    """The part of a network that reads what arrives behind `front`."""
+    return network if front is None else nn.Sequential(nn.Flatten(), network.get_submodule("classifier"))
+
+
+def _right(network: nn.Module, inputs: Tensor, labels: Tensor) -> int:
+    """How many inputs are classified correctly."""
+    with models.in_mode(network, training=False), torch.no_grad():
+        answers = torch.cat([robustness.predict(network(x)) for x in inputs.split(512)])
+    return int((answers == labels).sum())
+
+
+def _nearest(whole: PruningPlan, share: float) -> tuple[int, PruningPlan]:
+    """The epoch at which a plan is nearest to a share of the units gone, of two as near the earlier, and the plan then."""
+    parts = [annealing.replay(whole, epoch) for epoch in range(annealing.epochs(whole) + 1)]
+    epoch = min(range(len(parts)), key=lambda i: round(abs(parts[i].parameters["removed"] - share), _DIGITS))
+    return epoch, parts[epoch]
+
+
+def _state(part: PruningPlan) -> str:
+    """What tells a pruned network from others of the same one."""
+    return repr((part.keep, part.delegates)) if part.removed() else _WHOLE
 
 
 def _hull(bounds: Range) -> tuple[float, float]:
