@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from prunebook.report import annealing_evidence as by
+from prunebook.report.annealing_corruptions import LEAST
 from prunebook.report.annealing_evidence import Frames, Records
 from prunebook.report.annealing_tables import network
 from prunebook.report.kcore_claims import Claim, Network, Said, by_part, table_of
@@ -124,6 +125,9 @@ EXPECTED = [Claim(*claim) for claim in (
      by.largest_gain_is_where_little_is_left),
     ("Question 9", "80 % of the MNIST network take seconds.", "Table II's steps; holds if within ten seconds", MNIST,
      by.quick),
+    ("Question 10", "The method is no sturdier under noise, blur, light and compression than one-shot pruning and random "
+     "pairs that leave the same accuracy.", f"minus theirs, on corrupted images, at equal accuracy on clean ones; holds if "
+     f"surely less than {by.SAME:g} point ahead", PICTURES, by.no_sturdier),
 )]  # fmt: skip
 
 CLAIMS = [Claim(*claim) for claim in (
@@ -144,6 +148,11 @@ CLAIMS = [Claim(*claim) for claim in (
      by.ahead_of_one_shot(True)),
     ("Abstract, section VI.D", "That is owed to the method, not to any pairs that are merged. (We add this one.)", "minus "
      "pairs drawn by lot, mean over shares up to 75 %", ALL, by.ahead_of("random pairs")),
+    ("Section III.A", "Corrupted images are answered better than after one-shot pruning, and than after random pairs, with "
+     "as many units gone. (We add this one: the paper names such disturbances, and tests none.)", "accuracy over all kinds "
+     "and severities, minus theirs, mean over shares up to 50 %", PICTURES, by.sturdier("share")),
+    ("Section III.A", "The same where clean images are answered equally well. (We add this one.)", "the same, mean over the "
+     f"accuracies on clean images that both have, down to {LEAST:g} % of the original", PICTURES, by.sturdier("accuracy")),
     ("Sections I, VI.D", "Robustness improves by up to 42 % (model 3).", "largest improvement of each repetition; holds if "
      "surely above that, and surely above random pairs", MNIST, by.gains_as_much("mnist", "robust", 42.0)),
     ("Sections I, VI.D", "Accuracy improves by up to 66 % (model 4).", "the same of accuracy", CIFAR,

@@ -6,12 +6,13 @@ round.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
 
 import pandas as pd
 
+from prunebook.report import annealing_corruptions as disturbed
 from prunebook.report import annealing_tables as made
 from prunebook.report.annealing_tables import HALF, level, network, titled
 from prunebook.report.dice_evidence import above, alike, side
@@ -46,10 +47,25 @@ class Records(NamedTuple):
     choices: Sequence[Record] = ()
 
 
+class Part(NamedTuple):
+    """What one reading did to the networks of one dataset."""
+
+    dataset: str
+    name: str  # of the dataset
+    reading: str
+    own: pd.DataFrame  # its rows
+    rows: pd.DataFrame  # of everything that was done to these networks
+
+    def case(self, metric: str = "top1") -> str:
+        """The name of a case of this part."""
+        return f"{self.name}, {self.reading}{_by(metric)}"
+
+
 class Frames(NamedTuple):
     """The tables of `annealing_tables` that the claims are tested on."""
 
     frame: pd.DataFrame  # of `points`, readings and choices
+    corrupted: pd.DataFrame  # of `annealing_corruptions.points`
     predictors: pd.DataFrame
     decays: Sequence[Record]
     paces: Sequence[Record]
@@ -57,12 +73,38 @@ class Frames(NamedTuple):
 
     @classmethod
     def of(cls, r: Records) -> "Frames":
-        return cls(made.points([*r.decays, *r.choices]), made.predictors(r.impacts), r.decays, r.paces, r.impacts)
+        frame, corrupted = made.points([*r.decays, *r.choices]), disturbed.points(r.corrupted)
+        return cls(frame, corrupted, made.predictors(r.impacts), r.decays, r.paces, r.impacts)
 
     def networks(self) -> Iterable[tuple[str, str, pd.DataFrame]]:
         """Every dataset, its name, and its rows."""
-        groups: Any = self.frame.groupby(["dataset", "arch"], sort=False) if len(self.frame) else []
-        return [(dataset, network(dataset), rows) for (dataset, _), rows in groups]
+        return _networks_of(self.frame)
+
+    def parts(self, readings: Sequence[str], datasets: Sequence[str] | None = None) -> Iterator[Part]:
+        """Every dataset and reading that there are records of; `datasets`: these alone."""
+        return _parts_of(self.frame, readings, datasets)
+
+    def corrupted_parts(self) -> Iterator[Part]:
+        """The same of corrupted images."""
+        return _parts_of(self.corrupted, FOLLOWED, None)
+
+
+def _networks_of(frame: pd.DataFrame) -> Iterable[tuple[str, str, pd.DataFrame]]:
+    groups: Any = frame.groupby(["dataset", "arch"], sort=False) if len(frame) else []
+    return [(dataset, network(dataset), rows) for (dataset, _), rows in groups]
+
+
+def _parts_of(frame: pd.DataFrame, readings: Sequence[str], datasets: Sequence[str] | None) -> Iterator[Part]:
+    for dataset, name, rows in _networks_of(frame):
+        for reading in readings if datasets is None or dataset in datasets else ():
+            own = rows[rows.reading == reading]
+            if len(own):
+                yield Part(dataset, name, reading, own, rows)
+
+
+def _by(metric: str) -> str:
+    """Words for robust instances by an attack, to come behind a name; none for accuracy."""
+    return "" if metric == "top1" else f", {titled(metric).removesuffix(', %').removeprefix('robust, ')}"
 
 
 def on(rows: pd.DataFrame) -> frozenset[Network]:
@@ -108,22 +150,16 @@ def _those(rows: pd.DataFrame, readings: Sequence[str] = FOLLOWED) -> list[str]:
 
 def keeps(share: float, robust: bool) -> Callable[[Frames], list[Case]]:
     """Whether at least `KEPT` percent of the original are left at a share, and more than one answer to all would have."""
-
-    def cases(f: Frames) -> list[Case]:
-        found = []
-        for dataset, name, rows in f.networks():
-            for reading in _those(rows, THEIRS):
-                own = rows[rows.reading == reading]
-                for metric in _attacks(own) if robust and dataset in IMAGES else [] if robust else ["top1"]:
-                    words = f", {titled(metric).removesuffix(', %').removeprefix('robust, ')}" if robust else ""
-                    found += _kept(f"{name}, {reading}{words}", own, metric, share)
-        return found
-
-    return cases
+    return lambda f: [
+        case
+        for part in f.parts(THEIRS, IMAGES if robust else None)
+        for metric in (_attacks(part.own) if robust else ["top1"])
+        for case in _kept(part, metric, share)
+    ]
 
 
-def _kept(name: str, own: pd.DataFrame, metric: str, share: float) -> list[Case]:
-    left = made.kept(own, metric, share)
+def _kept(part: Part, metric: str, share: float) -> list[Case]:
+    left = made.kept(part.own, metric, share)
     if left.empty:
         return []
     values = repetitions(left, "kept")
@@ -133,35 +169,28 @@ def _kept(name: str, own: pd.DataFrame, metric: str, share: float) -> list[Case]
     if verdict == "holds here" and above(beyond, 0) != "holds here":
         verdict = "as one answer to all"
     numbers = f"{spread(values)} ({len(values)}), one answer to all {fmean(100 * one / left[f'{metric} before']):.0f}"
-    return [_case(name, values, numbers, verdict, f"% of the original at {share:g} % gone", own)]
+    return [_case(part.case(metric), values, numbers, verdict, f"% of the original at {share:g} % gone", part.own)]
 
 
 def lossless(f: Frames) -> list[Case]:
     """Model 1: points of accuracy and of robust instances that are lost at 80 %, or where the pruning ended before."""
     cases = []
-    for dataset, name, rows in f.networks():
-        if dataset == "creditcard":
-            for reading in _those(rows, THEIRS):
-                own = rows[rows.reading == reading]
-                for metric in ("top1", *_attacks(own)):
-                    lost = _lost(own, metric, AT_END)
-                    verdict = _below(lost, LOSSLESS)
-                    unit = f"points lost at {AT_END:g} % gone, or at the end before it"
-                    case = f"{name}, {reading}, {titled(metric).removesuffix(', %')}"
-                    cases.append(_case(case, lost, f"{spread(lost)} ({len(lost)})", verdict, unit, own))
+    for part in f.parts(THEIRS, ["creditcard"]):
+        for metric in ("top1", *_attacks(part.own)):
+            lost = _lost(part.own, metric, AT_END)
+            name = f"{part.case()}, {titled(metric).removesuffix(', %')}"
+            unit = f"points lost at {AT_END:g} % gone, or at the end before it"
+            cases.append(_case(name, lost, f"{spread(lost)} ({len(lost)})", _below(lost, LOSSLESS), unit, part.own))
     return cases
 
 
 def both_lossless(f: Frames) -> list[Case]:
     """Model 1: the same of accuracy, up to where one-shot pruning ends, for it as well."""
     cases = []
-    for dataset, name, rows in f.networks():
-        if dataset == "creditcard":
-            for reading in [*_those(rows, THEIRS), *(one for one in ONE_SHOT.values() if (rows.reading == one).any())]:
-                own = rows[rows.reading == reading]
-                lost = _lost(own, "top1", HALF)
-                numbers, verdict = f"{spread(lost)} ({len(lost)})", _below(lost, LOSSLESS)
-                cases.append(_case(f"{name}, {reading}", lost, numbers, verdict, "points lost at 50 % gone", own))
+    for part in f.parts([*THEIRS, *ONE_SHOT.values()], ["creditcard"]):
+        lost = _lost(part.own, "top1", HALF)
+        numbers, verdict = f"{spread(lost)} ({len(lost)})", _below(lost, LOSSLESS)
+        cases.append(_case(part.case(), lost, numbers, verdict, "points lost at 50 % gone", part.own))
     return cases
 
 
@@ -178,49 +207,40 @@ def _below(values: Values, limit: float) -> str:
 def grows(f: Frames) -> list[Case]:
     """Whether robust instances increase at first: the mean over shares up to 30 %, minus their number before."""
     cases = []
-    for dataset, name, rows in f.networks():
-        for reading in _those(rows, THEIRS) if dataset in IMAGES else []:
-            own = rows[rows.reading == reading]
-            for metric in _attacks(own):
-                found = made.at(own, [10.0, 20.0, 30.0])
-                gain = repetitions(found.assign(gain=found[metric] - found[f"{metric} before"]), "gain")
-                case = f"{name}, {reading}, {titled(metric).removesuffix(', %').removeprefix('robust, ')}"
-                unit = "points of robust instances, mean at 10, 20 and 30 % gone, minus before"
-                cases.append(_case(case, gain, signed(gain), side(gain), unit, own))
+    for part in f.parts(THEIRS, IMAGES):
+        for metric in _attacks(part.own):
+            found = made.at(part.own, [10.0, 20.0, 30.0])
+            gain = repetitions(found.assign(gain=found[metric] - found[f"{metric} before"]), "gain")
+            unit = "points of robust instances, mean at 10, 20 and 30 % gone, minus before"
+            cases.append(_case(part.case(metric), gain, signed(gain), side(gain), unit, part.own))
     return cases
 
 
 def same_trend(f: Frames) -> list[Case]:
     """Spearman's rho of accuracy and robust instances along a curve, by FGSM and where it was counted by PGD."""
     cases = []
-    for dataset, name, rows in f.networks():
-        for reading in _those(rows, THEIRS) if dataset in IMAGES else []:
-            own = rows[rows.reading == reading]
-            for metric in [*_attacks(own), *_attacks(own, "pgd")]:
-                rhos = []
-                for (seed, draw), curve in own.groupby(["seed", "draw"]):
-                    rho = made.rank_correlation(curve.top1.tolist(), curve[metric].tolist())
-                    rhos.append({"seed": seed, "draw": draw, "rho": rho})
-                values = repetitions(pd.DataFrame(rhos), "rho")
-                case = f"{name}, {reading}, {titled(metric).removesuffix(', %').removeprefix('robust, ')}"
-                numbers = f"{spread(values)} ({len(values)})"
-                cases.append(_case(case, values, numbers, above(values, SAME_TREND), "Spearman's rho along the curve", own))
+    for part in f.parts(THEIRS, IMAGES):
+        for metric in [*_attacks(part.own), *_attacks(part.own, "pgd")]:
+            rhos = []
+            for (seed, draw), curve in part.own.groupby(["seed", "draw"]):
+                rho = made.rank_correlation(curve.top1.tolist(), curve[metric].tolist())
+                rhos.append({"seed": seed, "draw": draw, "rho": rho})
+            values = repetitions(pd.DataFrame(rhos), "rho")
+            numbers, verdict = f"{spread(values)} ({len(values)})", above(values, SAME_TREND)
+            cases.append(_case(part.case(metric), values, numbers, verdict, "Spearman's rho along the curve", part.own))
     return cases
 
 
 def outlived_by_accuracy(f: Frames) -> list[Case]:
     """What is kept of accuracy minus what is kept of robust instances, at a half, by the attacks of `same_trend`."""
     cases = []
-    for dataset, name, rows in f.networks():
-        for reading in _those(rows, THEIRS) if dataset in IMAGES else []:
-            own = rows[rows.reading == reading]
-            for metric in [*_attacks(own), *_attacks(own, "pgd")]:
-                left = made.kept(own, metric, HALF)
-                if len(left):
-                    values = repetitions(left.assign(less=100 * left.top1 / left["top1 before"] - left.kept), "less")
-                    case = f"{name}, {reading}, {titled(metric).removesuffix(', %').removeprefix('robust, ')}"
-                    unit = f"% kept of top-1 minus % kept of robust instances, {HALF:g} % gone"
-                    cases.append(_case(case, values, signed(values), side(values), unit, own))
+    for part in f.parts(THEIRS, IMAGES):
+        for metric in [*_attacks(part.own), *_attacks(part.own, "pgd")]:
+            left = made.kept(part.own, metric, HALF)
+            if len(left):
+                values = repetitions(left.assign(less=100 * left.top1 / left["top1 before"] - left.kept), "less")
+                unit = f"% kept of top-1 minus % kept of robust instances, {HALF:g} % gone"
+                cases.append(_case(part.case(metric), values, signed(values), side(values), unit, part.own))
     return cases
 
 
@@ -229,16 +249,12 @@ def outlived_by_accuracy(f: Frames) -> list[Case]:
 
 def ahead_of_one_shot(robust: bool) -> Callable[[Frames], list[Case]]:
     """Mean over the shares up to a half, minus that of the baseline with the reading's own saliency."""
-
-    def cases(f: Frames) -> list[Case]:
-        found = []
-        for dataset, name, rows in f.networks():
-            for reading in _those(rows):
-                for metric in _attacks(rows) if robust and dataset in IMAGES else [] if robust else ["top1"]:
-                    found += _minus(name, rows, reading, ONE_SHOT[reading], metric)
-        return found
-
-    return cases
+    return lambda f: [
+        case
+        for part in f.parts(FOLLOWED, IMAGES if robust else None)
+        for metric in (_attacks(part.rows) if robust else ["top1"])
+        for case in _minus(part.name, part.rows, part.reading, ONE_SHOT[part.reading], metric)
+    ]
 
 
 def _minus(name: str, rows: pd.DataFrame, first: str, second: str, metric: str = "top1", most: float = HALF) -> list[Case]:
@@ -247,14 +263,17 @@ def _minus(name: str, rows: pd.DataFrame, first: str, second: str, metric: str =
     if one.empty or other.empty:
         return []
     gap = _gap(one, other, metric, most)
-    words = "" if metric == "top1" else f", {titled(metric).removesuffix(', %').removeprefix('robust, ')}"
     unit = f"{'top-1' if metric == 'top1' else 'robust instances'}, points, mean to {most:g} % gone"
-    return [_case(f"{name}, {first} minus {second}{words}", gap, signed(gap) if gap else "—", side(gap), unit, one)]
+    name = f"{name}, {first} minus {second}{_by(metric)}"
+    return [_case(name, gap, signed(gap) if gap else "—", side(gap), unit, one)]
 
 
 def _gap(one: pd.DataFrame, other: pd.DataFrame, metric: str, most: float) -> Values:
-    """One minus the other, of each network and round; what draws nothing has one round, which stands for all."""
-    first, second = level(one, metric, most), level(other, metric, most)
+    return _apart(level(one, metric, most), level(other, metric, most))
+
+
+def _apart(first: pd.DataFrame, second: pd.DataFrame) -> Values:
+    """One "level" minus another, of each network and round; what draws nothing has one round, which stands for all."""
     if first.draw.nunique() == 1 or second.draw.nunique() == 1:
         pairs = first.merge(second, on="seed", suffixes=("", " of it"))
         return repetitions(pairs.assign(gap=pairs.level - pairs["level of it"]), "gap")
@@ -296,40 +315,31 @@ def _largest(
     verdict = above(values, percent)
     if verdict == "holds here" and reading == "paper" and chance and side(lead) != "holds here":
         verdict = "as random pairs"
-    words = "" if metric == "top1" else f", {titled(metric).removesuffix(', %').removeprefix('robust, ')}"
     numbers = f"{spread(values)} ({len(values)}), in the paper {percent:g}"
     if reading == "paper" and chance:
         numbers += f", random pairs above one-shot {spread(chance)}, ahead of them by {signed(lead) if lead else '—'}"
     unit = "largest improvement up to 50 % gone, % of the baseline"
-    return _case(f"{name}, {reading}{words}", values, numbers, verdict, unit, rows)
+    return _case(f"{name}, {reading}{_by(metric)}", values, numbers, verdict, unit, rows)
 
 
 def ahead_of(*others: str, most: float = 75.0) -> Callable[[Frames], list[Case]]:
     """Each reading minus other decisions; "*, change" stands for the reading's own choice of that name."""
-
-    def cases(f: Frames) -> list[Case]:
-        found = []
-        for _, name, rows in f.networks():
-            for reading in _those(rows):
-                for other in (each.replace("*", reading) for each in others):
-                    found += _minus(name, rows, reading, OWN.get(other, other), most=most)
-        return found
-
-    return cases
+    return lambda f: [
+        case
+        for part in f.parts(FOLLOWED)
+        for other in (each.replace("*", part.reading) for each in others)
+        for case in _minus(part.name, part.rows, part.reading, OWN.get(other, other), most=most)
+    ]
 
 
 def improved_by(*others: str, most: float = 75.0) -> Callable[[Frames], list[Case]]:
     """Other decisions minus each reading, named as in `ahead_of`."""
-
-    def cases(f: Frames) -> list[Case]:
-        found = []
-        for _, name, rows in f.networks():
-            for reading in _those(rows):
-                for other in others:
-                    found += _minus(name, rows, other.replace("*", reading), reading, most=most)
-        return found
-
-    return cases
+    return lambda f: [
+        case
+        for part in f.parts(FOLLOWED)
+        for other in others
+        for case in _minus(part.name, part.rows, other.replace("*", part.reading), part.reading, most=most)
+    ]
 
 
 def as_good_as(*others: str, most: float = 75.0) -> Callable[[Frames], list[Case]]:
@@ -337,18 +347,55 @@ def as_good_as(*others: str, most: float = 75.0) -> Callable[[Frames], list[Case
 
     def cases(f: Frames) -> list[Case]:
         found = []
-        for _, name, rows in f.networks():
-            for reading in _those(rows):
-                for other in (each.replace("*", reading) for each in others):
-                    one, two = rows[rows.reading == other], rows[rows.reading == reading]
-                    if len(one) and len(two) and other in DECISIONS:
-                        gap = _gap(one, two, "top1", most)
-                        unit = f"top-1, points, mean to {most:g} % gone, minus the reading's own"
-                        numbers = signed(gap) if gap else "—"
-                        found.append(_case(f"{name}, {other}", gap, numbers, alike(gap, SAME), unit, one))
+        for part in f.parts(FOLLOWED):
+            for other in (each.replace("*", part.reading) for each in others):
+                one = part.rows[part.rows.reading == other]
+                if len(one) and other in DECISIONS:
+                    gap = _gap(one, part.own, "top1", most)
+                    unit = f"top-1, points, mean to {most:g} % gone, minus the reading's own"
+                    numbers = signed(gap) if gap else "—"
+                    found.append(_case(f"{part.name}, {other}", gap, numbers, alike(gap, SAME), unit, one))
         return found
 
     return cases
+
+
+# Disturbances that nobody intends
+
+
+def sturdier(equal: str) -> Callable[[Frames], list[Case]]:
+    """Accuracy on corrupted images, minus that of one-shot pruning by the same saliency and of random pairs.
+
+    `equal` is "share", as many units gone, or "accuracy" on clean images, see `annealing_corruptions.at_equal_accuracy`.
+    """
+    return lambda f: [
+        _case(name, gap, signed(gap) if gap else "—", side(gap), unit, own)
+        for name, gap, unit, own in _ahead_when_corrupted(f, equal)
+    ]
+
+
+def no_sturdier(f: Frames) -> list[Case]:
+    """Whether a reading is surely less than `SAME` points ahead of them where clean images are answered equally well."""
+    return [
+        _case(name, gap, signed(gap) if gap else "—", _below(gap, SAME), unit, own)
+        for name, gap, unit, own in _ahead_when_corrupted(f, "accuracy")
+    ]
+
+
+def _ahead_when_corrupted(f: Frames, equal: str) -> Iterator[tuple[str, Values, str, pd.DataFrame]]:
+    """Name of a case, differences, their unit, and the reading's rows."""
+    units = {"share": f"mean to {HALF:g} % gone", "accuracy": "at equal accuracy on clean images"}
+    for part in f.corrupted_parts():
+        shares = sorted({share for share in part.rows.share if 0 < share <= HALF})
+        for other in (ONE_SHOT[part.reading], "random pairs"):
+            rows = part.rows[part.rows.reading == other]
+            if len(rows) and equal == "share":
+                gap = _apart(disturbed.levels(part.own, shares), disturbed.levels(rows, shares))
+            elif len(rows):
+                gap = repetitions(disturbed.at_equal_accuracy(part.own, rows), "gap")
+            else:
+                continue
+            yield f"{part.case()} minus {other}", gap, f"top-1 on corrupted images, points, {units[equal]}", part.own
 
 
 # What the chapter expected

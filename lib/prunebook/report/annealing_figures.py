@@ -1,4 +1,4 @@
-"""Figures of the annealing page: decays, improvements over one-shot pruning, choices, and bounds of single removals.
+"""Figures of the annealing page: decays, corrupted images, improvements over one-shot pruning, choices, bounds.
 
 A figure of no records is refused with BadValue.
 """
@@ -17,10 +17,12 @@ from matplotlib.ticker import MaxNLocator
 from prunebook.methods.annealing import squash
 from prunebook.methods.annealing.measures import SQUASHES
 from prunebook.report import annealing_tables as made
+from prunebook.report.annealing_corruptions import kinds
 from prunebook.report.annealing_tables import HALF, LOOKS, SHARES, network, titled
 from prunebook.report.figures import GREY, MARKERS, PALETTE, marks, panels, require_some
 from prunebook.report.tables import repetitions
 from prunebook.trials import Record
+from prunebook.trials.annealing import CLEAN
 
 GRID = np.linspace(0, 80, 81)
 NOTHING = 1e-12  # of the largest change: rounding
@@ -71,6 +73,37 @@ def _band(ax: Axes, rows: pd.DataFrame, metric: str, i: int, label: str) -> None
     ax.plot(places, np.median(values, axis=0), color=color, ls=dash, lw=1.6, label=label)
     if label in BANDED:
         ax.fill_between(places, values.min(axis=0), values.max(axis=0), color=color, alpha=0.09, lw=0)
+
+
+def corrupted(frame: pd.DataFrame) -> Figure:
+    """Accuracy on clean images and under each kind of corruption, against the share of units gone, of one network.
+
+    A line is the mean over trained networks, of each over its rounds, and over severities. `frame`: of
+    `annealing_corruptions.points`, one dataset.
+    """
+    require_some(frame)
+    shown = [CLEAN, *kinds(frame)]
+    columns = min(3, len(shown))
+    rows = -(-len(shown) // columns)
+    size = (3.1 * columns, 2.4 * rows + 0.9)
+    fig, grid = plt.subplots(rows, columns, figsize=size, squeeze=False, sharex=True, sharey=True)
+    for ax, kind in zip(grid.flat, shown, strict=False):
+        for i, name in enumerate(dict.fromkeys(frame.reading)):
+            of_network = frame[frame.reading == name].groupby(["share", "seed"])[kind].mean()
+            means = of_network.groupby("share").mean()
+            look, dash = LOOK.get(name, (i % len(PALETTE), DASHES[i % len(DASHES)]))
+            ax.plot(means.index, means, color=PALETTE[look], ls=dash, lw=1.6, label=name)
+        ax.axhline(frame.constant.iloc[0], color=GREY, lw=1, ls=":", label="one answer to all")
+        ax.set_title(kind.replace("_", " "), fontsize=10)
+    for ax in list(grid.flat)[len(shown) :]:
+        ax.set_axis_off()
+    grid[0, 0].set_ylim(0, 101)
+    fig.supxlabel("hidden units gone, %", fontsize=10)
+    fig.supylabel("right, % of the images", fontsize=10)
+    fig.suptitle(network(frame.dataset.iloc[0], frame.arch.iloc[0]), fontsize=10)
+    handles, names = grid[0, 0].get_legend_handles_labels()
+    fig.legend(handles, names, loc="outside lower center", ncols=min(5, len(names)), fontsize=8)
+    return fig
 
 
 def improvement(frame: pd.DataFrame, readings: Sequence[str] = ()) -> Figure:
