@@ -86,3 +86,31 @@ def impacts(dataset: str = "mnist", seed: int = 0, **columns: Sequence[float]) -
     layer |= {"layer": "layers.0", "width": 8, "pairs": [[0, 1]] * 6, "moved": RANKS, "loss": RANKS, "flips": RANKS}
     layer["range"] = list(columns.get("range", [0.5] * 6))
     return record("impacts", {"baseline": network(dataset, seed)}, {"images": 40, "outputs": 10, "layers": [layer]})
+
+
+def corrupted(
+    name: str = "paper", curves: Sequence[Mapping[float, tuple[float, float]]] = ({0.0: (98.0, 88.0)},),
+    dataset: str = "mnist", seed: int = 0, **given: Any,
+) -> Record:  # fmt: skip
+    """One network pruned in as many rounds as there are curves: by share, percent of 200 images clean and corrupted.
+
+    Of two kinds, contrast is two points above the given one and jpeg two below; severity 1 is one above its kind, 5 below.
+    """
+    rounds = []
+    for draw, curve in enumerate(curves):
+        points = []
+        for share, (clean, low) in curve.items():
+            percents = [clean, low + 3, low + 1, low - 1, low - 3]
+            counts = [round(2 * percent) for percent in percents]
+            points.append({"share": share, "epoch": round(32 * share), "removed": share, "counts": counts})
+        rounds.append({"seed": draw, "points": points})
+    conditions = ["clean", "contrast 1", "contrast 5", "jpeg 1", "jpeg 5"]
+    shares = sorted({share for curve in curves for share in curve if share}) or [0.5]
+    params = {"baseline": network(dataset, seed), "decision": decision(name, **given), "rounds": len(rounds)}
+    params |= {"shares": shares, "kinds": ["contrast", "jpeg"], "severities": [1, 5], "tested": 200}
+    return record("corrupted", params, {"tested": 200, "constant": 20, "conditions": conditions, "rounds": rounds})
+
+
+def fallen(clean: float, low: float, half: float = 0.5, start: tuple[float, float] = (98.0, 88.0)) -> dict[float, Any]:
+    """A curve of two points: before pruning, and where a half is gone."""
+    return {0.0: start, half: (clean, low)}

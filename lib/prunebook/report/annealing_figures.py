@@ -26,10 +26,12 @@ from prunebook.trials.annealing import CLEAN
 
 GRID = np.linspace(0, 80, 81)
 NOTHING = 1e-12  # of the largest change: rounding
-LOOK: dict[str, tuple[int, Any]] = {  # colour, in both figures, and dash of a reading; one-shot has its walk's colour
+LOOK: dict[str, tuple[int, Any]] = {  # colour, in all figures, and dash; what belongs to a reading has its colour
     "paper": (0, "-"), "official": (1, "-"), "absolute": (2, "-"),
     "greedy": (3, (0, (5, 1, 1, 1))), "random pairs": (4, (0, (5, 1, 1, 1))),
     "one-shot": (0, (0, (4, 1.5))), "one-shot, official": (1, (0, (4, 1.5))), "one-shot, absolute": (2, (0, (4, 1.5))),
+    "paper, filters too": (0, (0, (1, 1.5))), "official, filters too": (1, (0, (1, 1.5))),
+    "absolute, filters too": (2, (0, (1, 1.5))),
 }  # fmt: skip
 BANDED = ("paper", "official", "random pairs")  # more bands than these hide each other
 MUCH = 60.0  # percent: a figure whose lines all stay above it begins a little below the lowest
@@ -64,9 +66,9 @@ def decay(frame: pd.DataFrame, readings: Sequence[str] = ()) -> Figure:
 
 def _band(ax: Axes, rows: pd.DataFrame, metric: str, i: int, label: str) -> None:
     """Median of curves on a grid, as far as all of them reach, and of the `BANDED` the lowest and highest."""
-    curves: Any = rows.groupby(["seed", "draw"])
-    most = min(curve.removed.max() for _, curve in curves)
-    places = GRID[most + made.REACHED >= GRID]
+    curves: Any = rows[rows.epoch > made.BEFORE].groupby(["seed", "draw"])
+    least, most = (max(curve.removed.min() for _, curve in curves), min(curve.removed.max() for _, curve in curves))
+    places = GRID[(least - made.REACHED <= GRID) & (most + made.REACHED >= GRID)]
     values = np.array([np.interp(places, curve.removed, curve[metric]) for _, curve in curves])
     look, dash = LOOK.get(label, (i % len(PALETTE), DASHES[i % len(DASHES)]))
     color = PALETTE[look]
@@ -98,8 +100,10 @@ def corrupted(frame: pd.DataFrame) -> Figure:
     for ax in list(grid.flat)[len(shown) :]:
         ax.set_axis_off()
     grid[0, 0].set_ylim(0, 101)
-    fig.supxlabel("hidden units gone, %", fontsize=10)
-    fig.supylabel("right, % of the images", fontsize=10)
+    for ax in grid[-1]:
+        ax.set_xlabel("hidden units gone, %")
+    for ax in grid[:, 0]:
+        ax.set_ylabel("% of the images")
     fig.suptitle(network(frame.dataset.iloc[0], frame.arch.iloc[0]), fontsize=10)
     handles, names = grid[0, 0].get_legend_handles_labels()
     fig.legend(handles, names, loc="outside lower center", ncols=min(5, len(names)), fontsize=8)

@@ -6,7 +6,7 @@ mean over its rounds; of a single network they are its rounds. Without records, 
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean, median
 from typing import Any
@@ -15,20 +15,26 @@ import numpy as np
 import pandas as pd
 import torch
 
+from prunebook import models
+from prunebook.measure import Cost, cost
 from prunebook.methods.annealing import squash
+from prunebook.plan import PruningPlan
 from prunebook.report import tables
 from prunebook.report.kcore_comparisons import by_chance, jaccard
 from prunebook.report.kcore_tables import machine
 from prunebook.report.statistics import holm, p_value, separates
 from prunebook.report.tables import Values, paired, repetitions
-from prunebook.studies.annealing import DECISIONS, ONE_SHOT
+from prunebook.studies.annealing import CONVOLUTIONAL, DECISIONS, ONE_SHOT
 from prunebook.trials import Record, Trial
 from prunebook.trials.annealing import Annealing
+from prunebook.trials.estimate import facts
+from prunebook.trials.tasks import Baseline
 
 PAPER_NAMES = {"creditcard": "Credit Card", "kddcup99": "KDD Cup'99", "mnist": "MNIST", "cifar10": "CIFAR-10"}
 SHARES = (10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 75.0)
 SHOWN = (25.0, 50.0, 70.0)  # of a table
 HALF = 50.0  # where one-shot pruning ends
+BEFORE = -1  # epoch of a network before pruning, where filters went before epoch 0
 REACHED = 1e-6  # by which a curve's end may miss a share
 SAME_TIME = 10.0  # seconds: what the chapter expects of the MNIST network
 LOOKS = ("interval", "zonotope", "official")
@@ -52,9 +58,11 @@ def points(records: Sequence[Record]) -> pd.DataFrame:
     """One row for each measured network of "decay" records: its reading or choice, share gone, accuracy and robustness.
 
     "constant top1" and "constant robust" are what one answer to all inputs scores, the one that is most often right; "half"
-    is what every layer keeps, as the record of the round has it.
+    is what every layer keeps, as the record of the round has it. Where the code takes filters before its first epoch, a
+    curve has the network before pruning from the other records of it, as epoch `BEFORE`.
     """
     rows, step = [], own_step(records) if records else 0.0
+    whole = {_whose(r): one["points"][0] for r in records for one in r.result["rounds"] if one["points"][0]["removed"] == 0}
     for record in records:
         p, r = Trial(record.task, record.params).parameters, record.result
         seed = p.baseline.fit.seed if p.baseline.fit else 0
@@ -63,12 +71,21 @@ def points(records: Sequence[Record]) -> pd.DataFrame:
         at |= {"tested": r["tested"], "epochs": p.baseline.fit.epochs if p.baseline.fit else 0}
         at |= {"constant top1": r["constant"]["top1"], "constant robust": 100 * r["constant"]["robust"] / r["attacked"]}
         for repetition in r["rounds"]:
-            for point in repetition["points"]:
+            points = repetition["points"]
+            if points[0]["removed"] > 0 and _whose(record) in whole:
+                points = [{**whole[_whose(record)], "epoch": BEFORE}, *points]
+            for point in points:
                 robust = {name: 100 * count / r["attacked"] for name, count in point["robust"].items()}
                 measured = {"removed": 100 * point["removed"], "top1": point["top1"], "f1": 100 * point["f1"]}
                 of_round = {"draw": repetition["seed"], "epoch": point["epoch"], "half": repetition["half"]}
                 rows.append({**at, **of_round, **measured, **robust})
     return pd.DataFrame(rows)
+
+
+def _whose(record: Record) -> str:
+    """The network before pruning, and the inputs that it is measured on."""
+    p = Trial(record.task, record.params).parameters
+    return repr((p.baseline, record.result["tested"], record.result["attacked"], p.epsilons, p.attacks))
 
 
 def name_of(decision: Annealing, step: float) -> str:
@@ -98,7 +115,7 @@ def titled(metric: str) -> str:
 def at(frame: pd.DataFrame, shares: Iterable[float] = SHARES) -> pd.DataFrame:
     """Every curve at given shares, by straight lines between its points: columns as in `points`, `share`, and "... before".
 
-    A share that a curve does not reach has no row.
+    A share that a curve does not reach has no row, nor has one that it leaps over by what goes before its first epoch.
     """
     measured, rows = ["top1", "f1", *metrics(frame)], []
     constant = ["constant top1", "constant robust"]
@@ -108,8 +125,9 @@ def at(frame: pd.DataFrame, shares: Iterable[float] = SHARES) -> pd.DataFrame:
         curve = curve.sort_values("epoch")
         start = {f"{name} before": float(curve[name].iloc[0]) for name in measured}
         start |= {name: float(curve[name].iloc[0]) for name in constant}
+        leap = float(curve.removed[curve.epoch > BEFORE].min())
         for share in shares:
-            if share <= curve.removed.max() + REACHED:
+            if share <= curve.removed.max() + REACHED and (share == 0 or share >= leap - REACHED):
                 found = {name: float(np.interp(share, curve.removed, curve[name])) for name in measured}
                 rows.append({**dict(zip(keys, key, strict=True)), "share": share, **found, **start})
     return pd.DataFrame(rows, columns=[*keys, "share", *measured, *(f"{name} before" for name in measured), *constant])
@@ -247,13 +265,14 @@ def choices(frame: pd.DataFrame) -> pd.DataFrame:
     "Jaccard" is of the units left at a half: those that both keep, over those that at least one keeps; "by chance" what two
     independent choices would have. "mean to 50 %" and "mean to 75 %": top-1 in points, the mean over shares in tens (and
     75 %). "robust to 50 %": the same of robust instances by FGSM at the larger epsilon. "separates?" is the t-test of "mean
-    to 75 %" after Holm's correction over the choices of one network; a dash for fewer than three repetitions.
+    to 75 %" after Holm's correction over the choices of one network; a dash for fewer than three repetitions. Choices that
+    take filters too are left out: a share is of other units there, see `amounts`.
     """
     rows = []
     for (dataset, arch, name), found in _groups(frame):
         base = name.partition(", ")[0]
         own = frame[(frame.dataset == dataset) & (frame.arch == arch) & (frame.reading == base)]
-        if name not in DECISIONS or name == base or own.empty or name in ONE_SHOT.values():
+        if name not in DECISIONS or name == base or own.empty or name in (*ONE_SHOT.values(), *CONVOLUTIONAL):
             continue
         attacks = [metric for metric in metrics(frame) if metric.startswith("fgsm") and found[metric].notna().any()]
         row: dict[str, Any] = {"network": network(dataset, arch), "choice": name, "n": found.seed.nunique()}
@@ -272,6 +291,48 @@ def choices(frame: pd.DataFrame) -> pd.DataFrame:
         for i in some.index:
             table.loc[i, "separates?"] = separates(p.get(str(i)))
     return table
+
+
+def amounts(records: Sequence[Record]) -> pd.DataFrame:
+    """What about half of the units is: MACs and parameters that are gone with them, in percent, counted on cut networks.
+
+    One row for each network and reading or choice, of "decay" records, at the last measurement with no more than a half of
+    its units gone: `Values` over networks, of each the mean over its rounds. "units" are those in scope.
+    """
+    rows, step, counted = [], own_step(records) if records else 0.0, dict[str, Cost]()
+    for record in records:
+        p = Trial(record.task, record.params).parameters
+        for one in record.result["rounds"]:
+            widths = {name: digits.count("1") for name, digits in one["half"].items()}
+            whole, left = (_cost(p.baseline, kept, counted) for kept in ({}, widths))
+            units, gone = sum(map(len, one["half"].values())), {"seed": p.baseline.fit.seed if p.baseline.fit else 0}
+            gone |= {"draw": one["seed"], "gone": 100 * (1 - sum(widths.values()) / units) if widths else 0.0}
+            gone |= {"macs": 100 * (1 - left.macs / whole.macs), "params": 100 * (1 - left.params / whole.params)}
+            words = network(p.baseline.dataset, p.baseline.arch)
+            rows.append({"network": words, "reading": name_of(p.decision, step), "units": units, **gone})
+    names = {"gone": "units gone, %", "macs": "MACs gone, %", "params": "parameters gone, %"}
+    groups: Any = pd.DataFrame(rows).groupby(["network", "reading", "units"], sort=False) if rows else []
+    return pd.DataFrame(
+        {
+            "network": key[0],
+            "reading": key[1],
+            "units": key[2],
+            **{words: repetitions(own, name) for name, words in names.items()},
+        }
+        for key, own in groups
+    )
+
+
+def _cost(p: Baseline, widths: Mapping[str, int], counted: dict[str, Cost]) -> Cost:
+    """Of the network with these widths of some layers, whichever of their units are left; each is counted once."""
+    key = repr((p.dataset, p.size, p.arch, p.options, sorted(widths.items())))
+    if key not in counted:
+        known = facts(p.dataset, p.size)
+        model = models.build(p.arch, 1 if p.one_logit else known.num_classes, known.in_channels, seed=0, **p.options)
+        shape = (1, known.in_channels, known.image_size, known.image_size)
+        plan = PruningPlan({name: list(range(width)) for name, width in widths.items()})
+        counted[key] = cost(plan.apply(model, torch.zeros(shape)) if widths else model, torch.zeros(shape))
+    return counted[key]
 
 
 def _overlap(first: pd.DataFrame, second: pd.DataFrame, measure: Callable[[dict, dict], float]) -> Values:

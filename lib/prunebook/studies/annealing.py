@@ -166,6 +166,32 @@ class Parameters(NotebookParameters):
         changes = self.by_dataset.get(dataset, {})
         return self.check({**self.model_dump(), "by_dataset": {}, **changes}) if changes else self
 
+    # What sections of the page are for: the notebook's cells are tagged with these names.
+
+    @property
+    def one_shot(self) -> list[str]:
+        """The readings that are baselines."""
+        return [name for name in self.readings if name in ONE_SHOT.values()]
+
+    @property
+    def filters(self) -> list[str]:
+        """The choices that take filters of convolutions as well, of which a share is not that of the others."""
+        return [name for name in self.choices if name in CONVOLUTIONAL]
+
+    @property
+    def other_choices(self) -> list[str]:
+        return [name for name in self.choices if name not in CONVOLUTIONAL]
+
+    @property
+    def tabular(self) -> list[str]:
+        """The datasets that are tables, whose classes are of unequal size."""
+        return [name for name in self.dataset if not _has_images(name)]
+
+    @property
+    def counted_otherwise(self) -> list[str]:
+        """The attacks beside the first."""
+        return [attack for name in self.dataset for attack in self.on(name).attacks[1:]]
+
     @property
     def repeated(self) -> str:
         """What the run repeats, in words."""
@@ -318,6 +344,12 @@ def differences(p: Parameters) -> list[str]:
         )
     if "kddcup99" in p.dataset:
         found.append("kddcup99: a quarter of the 10 % file is the test split; the paper does not name its own.")
+    if p.filters:
+        found.append(
+            "Filters: the paper's text cuts fully-connected layers alone, its code filters by their L1 norm as well."
+        )
+    if p.corruptions:
+        found.append("Corrupted images: the paper names such disturbances, and tests none.")
     if "cifar10" in p.dataset:
         found.append(f"cifar10: {p.on('cifar10').images} test images are attacked; the paper does not say how many.")
     return found
