@@ -290,10 +290,12 @@ def test_the_figure_s_shapes_are_the_example_s() -> None:
 
 def test_the_table_of_amounts_is_counted() -> None:
     inputs = {"mlp_credit": (1, 29, 1), "mlp_kdd": (23, 120, 1), "mlp_mnist": (10, 1, 28), "cnn_annealing": (10, 3, 32)}
-    for (name, (classes, channels, size)), row in zip(inputs.items(), table("annealing-shares")[1:], strict=True):
+    cut = [*((name, (nn.Linear,)) for name in inputs), ("cnn_annealing", (nn.Linear, nn.Conv2d))]
+    for (name, kinds), row in zip(cut, table("annealing-shares")[1:], strict=True):
+        classes, channels, size = inputs[name]
         model, x = models.build(name, classes, channels, seed=0), torch.zeros(1, channels, size, size)
         whole, found = measure.cost(model, x), []
-        hidden = [(n, layer.out_features) for n, layer in model.named_modules() if isinstance(layer, LINEAR)][:-1]
+        hidden = [(n, len(layer.weight)) for n, layer in model.named_modules() if isinstance(layer, kinds)][:-1]
         for share in (0.5, 0.8):
             keep = {n: list(range(wide - math.floor(share * wide + 1e-9))) for n, wide in hidden}
             left = measure.cost(PruningPlan(keep).apply(model, x), x)
