@@ -1,5 +1,6 @@
 """The annealing study: what may be asked for, and that the trials it amounts to belong together."""
 
+import json
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from prunebook import models
+from prunebook import models, notebooks
 from prunebook.errors import BadValue
 from prunebook.notebooks import Description
 from prunebook.studies import annealing as study
@@ -66,6 +67,30 @@ def test_a_decision_differs_from_the_paper_s_in_what_its_name_says_alone(name: s
     base = name.partition(", ")[0]
     if name in study.CHOICES:
         assert study.READINGS[base].items() <= study.CHOICES[name].items()
+
+
+def test_a_page_has_the_sections_that_its_run_fills(tmp_path: Path) -> None:
+    notebook, texts = notebooks.get("annealing"), {}
+    for run in RUNS:
+        cells = json.loads(notebooks._sections(notebook, notebook.parameters(run), tmp_path).read_text())["cells"]
+        texts[run] = "\n".join("".join(cell["source"]) for cell in cells)
+    headings = {
+        "## Figure 4": {"smoke", "quick", "lite", "paper"},
+        "## Corrupted images": {"smoke", "quick", "lite", "paper"},
+        "## Filters too": {"filters"},
+        "## Other choices": {"smoke", "quick", "ablations"},
+        "Macro F1 in percent": {"smoke", "quick", "lite", "ablations", "paper"},
+        "Other ways to count": {"smoke", "quick", "lite", "ablations", "paper"},
+    }
+    for heading, runs in headings.items():
+        assert {run for run, text in texts.items() if heading in text} == runs, heading
+
+
+def test_every_condition_of_a_section_is_a_parameter_or_made_of_them() -> None:
+    cells = json.loads(FILE.with_suffix(".ipynb").read_text(encoding="utf-8"))["cells"]
+    conditions = {tag.removeprefix("if-") for cell in cells for tag in cell["metadata"].get("tags", []) if "if-" in tag}
+    assert conditions
+    assert all(hasattr(of_run("quick"), name) for name in conditions)
 
 
 def test_images_are_corrupted_in_every_reading_and_tables_left_out() -> None:

@@ -12,6 +12,7 @@ from prunebook.methods.annealing import squash
 from prunebook.report import annealing_figures as figures
 from prunebook.report import annealing_tables as tables
 from prunebook.studies.annealing import DECISIONS
+from prunebook.trials import Record
 from prunebook.trials.annealing import Annealing
 
 LINE = [100 - 100 * share for share in SHARES]
@@ -95,6 +96,50 @@ def test_a_choice_is_set_against_the_reading_that_it_changes() -> None:
     assert list(row["mean to 75 %"]) == pytest.approx([-10 * fallen, -11 * fallen, -9 * fallen])
     assert row["separates?"] == "yes"
     assert list(row["Jaccard"]) == [1.0] * 3
+
+
+LEAPING = {0.4: 30.0, 0.5: 20.0, 0.75: 10.0}  # filters are gone before the first epoch
+
+
+def with_filters() -> list[Record]:
+    """The code's way with filters beside its own reading, on the same networks of CIFAR-10."""
+    own = [decay("official", [LINE], "cifar10", seed=seed) for seed in range(3)]
+    return own + [decay("official, filters too", [LEAPING], "cifar10", seed=seed) for seed in range(3)]
+
+
+def test_filters_that_go_at_once_leave_a_gap_in_the_curve() -> None:
+    frame = tables.points(with_filters())
+    filters = frame[frame.reading == "official, filters too"]
+    (row,) = tables.decays(filters).to_dict("records")
+    assert list(row["before"]) == [LINE[0]] * 3  # that of the network before pruning, which their own records lack
+    assert (list(row["at 25 %"]), list(row["at 50 %"])) == ([], [20] * 3)
+    found = tables.at(filters, [0.0, 10.0, 40.0])
+    assert list(found.share) == [0.0, 40.0] * 3
+    assert list(found["top1 before"]) == [LINE[0]] * 6
+    alone = tables.points(with_filters()[3:])
+    assert set(alone.epoch) == {13, 16, 24}  # of another network it has none
+    line = figures.decay(frame, ["official, filters too"]).axes[0].lines[0]
+    assert (line.get_xdata().min(), line.get_ydata().max()) == (40, 30)
+    plt.close("all")
+
+
+def test_a_choice_of_other_layers_is_not_set_against_its_reading_at_one_share() -> None:
+    assert tables.choices(tables.points(with_filters())).empty
+
+
+def test_what_a_half_is_in_macs_is_counted_on_the_cut_network() -> None:
+    records = with_filters()[:1] + with_filters()[3:4]
+    dense = {"classifier.0": "01" * 256, "classifier.2": "01" * 64}
+    filters = {"features.0": "01" * 32, "features.2": "01" * 32, "features.5": "01" * 64, "features.7": "01" * 64}
+    records[0].result["rounds"][0]["half"] = dense
+    records[1].result["rounds"][0]["half"] = {**filters, "features.10": "01" * 128, **dense}
+    rows = tables.amounts(records).to_dict("records")
+    found = [[round(row[name][0], 1) for name in ("units gone, %", "MACs gone, %", "parameters gone, %")] for row in rows]
+    assert found == [[50, 0.2, 15.3], [50, 74.3, 74.9]]  # the chapter's table
+    assert [row["units"] for row in rows] == [640, 1280]
+    records[1].result["rounds"][0]["half"] = {}  # no measurement with so little gone
+    assert tables.amounts(records)["MACs gone, %"][1][0] == 0
+    assert tables.amounts([]).empty
 
 
 def test_what_two_choices_leave_is_compared_round_by_round() -> None:
