@@ -9,6 +9,7 @@ from torch import nn
 from prunebook import corruptions, data, models, robustness, training, trials, weights
 from prunebook.errors import BadValue
 from prunebook.methods import annealing
+from prunebook.plan import PruningPlan
 from prunebook.trials import Record, Store, Trial
 from prunebook.trials.annealing import Annealing, Decay, input_range
 from prunebook.trials.engine import Context
@@ -112,13 +113,23 @@ def test_corrupted_copies_are_answered_by_the_networks_that_the_plan_goes_throug
     assert len({tuple(point["counts"]) for point in one["points"]}) == 3
 
 
-def test_a_share_that_a_plan_does_not_come_to_has_no_point(store: Store) -> None:
-    ends = {"target": 0.5, "step": 0.125, "mode": "one-shot"}
-    (one,) = run(store, "corrupted", decision=ends, shares=[0.3, 0.5], kinds=["jpeg"], severities=[3]).result["rounds"]
-    assert [(point["share"], point["removed"]) for point in one["points"]] == [(0, 0), (0.3, 0.25), (0.5, 0.5)]
-    early = {"variant": "official", "recursive": False, "target": 0.5, "step": 0.3}  # one epoch, and no step more
-    (one,) = run(store, "corrupted", decision=early, shares=[0.1, 0.5], kinds=["jpeg"], severities=[3]).result["rounds"]
-    assert all(abs(point["removed"] - point["share"]) <= 0.3 for point in one["points"])
+def test_a_share_has_the_nearest_epoch_and_none_where_the_plan_ended_before(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def short(self: Annealing, model: nn.Module, bounds: Any, inputs: torch.Tensor, seed: int) -> PruningPlan:
+        return annealing.plan(model, (0.0, 1.0), 0.25, 0.125, example_inputs=inputs)
+
+    asked = {"decision": {"step": 0.125}, "shares": [0.2, 0.3125, 0.5], "kinds": ["jpeg"], "severities": [3]}
+    (one,) = run(store, "corrupted", **asked).result["rounds"]
+    assert [(point["share"], point["removed"]) for point in one["points"]] == [
+        (0, 0),
+        (0.2, 0.25),
+        (0.3125, 0.25),
+        (0.5, 0.5),
+    ]
+    monkeypatch.setattr(Annealing, "plan", short)
+    (again,) = trials.run([Trial("corrupted", {"baseline": BASE, **asked})], progress=False, store=store, force=True)
+    assert [point["share"] for point in again.result["rounds"][0]["points"]] == [0, 0.2, 0.3125]
 
 
 def test_corruption_of_every_round_begins_with_the_same_network_and_noise(store: Store) -> None:

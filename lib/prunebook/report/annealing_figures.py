@@ -30,8 +30,8 @@ LOOK: dict[str, tuple[int, Any]] = {  # colour, in all figures, and dash; what b
     "paper": (0, "-"), "official": (1, "-"), "absolute": (2, "-"),
     "greedy": (3, (0, (5, 1, 1, 1))), "random pairs": (4, (0, (5, 1, 1, 1))),
     "one-shot": (0, (0, (4, 1.5))), "one-shot, official": (1, (0, (4, 1.5))), "one-shot, absolute": (2, (0, (4, 1.5))),
-    "paper, filters too": (0, (0, (1, 1.5))), "official, filters too": (1, (0, (1, 1.5))),
-    "absolute, filters too": (2, (0, (1, 1.5))),
+    "paper, filters too": (0, (0, (8, 2))), "official, filters too": (1, (0, (8, 2))),
+    "absolute, filters too": (2, (0, (8, 2))),
 }  # fmt: skip
 BANDED = ("paper", "official", "random pairs")  # more bands than these hide each other
 MUCH = 60.0  # percent: a figure whose lines all stay above it begins a little below the lowest
