@@ -77,11 +77,12 @@ def find(name: str) -> Path:
     require(name not in ("", ".", "..") and Path(name).name == name, "weights", name, "the name of a file, without a folder")
     path = paths.weights_root() / name
     if not path.is_file():
-        cure = "run `make data DATASET=cifar10-resnets`" if name in data.CHECKPOINT_FILES else "put it there"
-        similar = nearest(name, [*data.CHECKPOINT_FILES, *(file.name for file in path.parent.glob("*"))])
+        published = name in data.CHECKPOINT_FILES
+        cure = "run `make data DATASET=cifar10-resnets`" if published else "put it there"
+        others = [] if published else [*data.CHECKPOINT_FILES, *(file.name for file in path.parent.glob("*"))]
         raise MissingData(
             f"weights file {name!r} is not in {path.parent}: {cure}, "
-            f"or set PRUNEBOOK_WEIGHTS to the folder that has it{similar}"
+            f"or set PRUNEBOOK_WEIGHTS to the folder that has it{nearest(name, others)}"
         )
     expected = _hash_in(name)
     if expected and not sha256(path).startswith(expected):

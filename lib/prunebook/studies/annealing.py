@@ -20,7 +20,7 @@ from pydantic import Field, field_validator, model_validator
     @classmethod
     def _are_severities(cls, value: list[int]) -> list[int]:
         for severity in value:
-            require(severity in SEVERITIES, "severity", severity, "a whole number from 1 to 5")
+            require(severity in SEVERITIES, "severities", severity, "a whole number from 1 to 5")
         return sorted(set(value))
 
     @model_validator(mode="after")

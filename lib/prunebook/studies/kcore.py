@@ -81,6 +81,7 @@ class Parameters(NetworkParameters):
 
     _known_scores = field_validator("scores")(known("scores", SCORES))
     _known_finetune_scores = field_validator("finetune_scores")(known("finetune_scores", SCORES))
+    _known_criterion = field_validator("criterion")(known("criterion", models.names()))
     _known_variants = field_validator("variants")(known("variants", VARIANTS))
 
     @field_validator("taus")
