@@ -236,6 +236,26 @@ def test_the_parameters_of_every_printed_example_are_accepted(line):
     assert notebook.trials(notebook.parameters("quick", notebooks.overrides(pairs)))
 
 
+PRINTED = [
+    line.removeprefix(".venv/bin/")
+    for page in ("README.md", "book/how-to.md", "CONTRIBUTING.md")
+    for line in (paths.project() / page).read_text().splitlines()
+    if line.startswith(("prunebook ", ".venv/bin/prunebook "))
+]
+
+
+@pytest.mark.parametrize("line", PRINTED)
+def test_every_printed_command_is_one_and_names_what_there_is(line):
+    arguments = shlex.split(line, comments=True)[1:]
+    if arguments == ["--help"]:
+        return
+    options = cli._parser().parse_args(arguments)
+    if getattr(options, "notebook", None):
+        notebook = notebooks.get(options.notebook)
+        if "run" in options:
+            notebook.parameters(options.run, notebooks.overrides(getattr(options, "parameters", [])))
+
+
 def test_with_another_architecture_a_runs_experiments_on_its_own_are_left_out():
     notebook = notebooks.get("kcore")
     assert notebook.parameters("quick").learning_rates
