@@ -10,8 +10,6 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from prunebook import cli, notebooks, paths, studies
 from prunebook.errors import BadValue
@@ -91,31 +89,6 @@ def test_a_notebook_refuses_a_parameter_that_papermill_only_logs():
         kcore.Parameters.of_notebook({"In": cells, "taus": [0.7], "images": 10, "tuas": [0.6], "x": 3})
     p = kcore.Parameters.of_notebook({"In": [cells[1], cells[3]], "taus": [0.8], "images": 10, "x": 3})
     assert (p.taus, p.images) == ([0.8], 10)
-
-
-VALUES = st.one_of(
-    st.none(), st.booleans(), st.integers(-3, 300), st.floats(-2, 3), st.just(float("nan")), st.text(max_size=6),
-    st.sampled_from(["resnet20", "vgg16", "entropy", "l1", "cifar10", "digits", "eval", "lead", ">=", "local"]),
-    st.lists(st.one_of(st.floats(-1, 2), st.sampled_from(["resnet20", "random", "x"])), max_size=3),
-    st.dictionaries(
-        st.sampled_from(["resnet20", "vgg16", "x"]), st.one_of(st.integers(-1, 3), st.just({"width": 0.5})), max_size=2
-    ),
-)  # fmt: skip
-PARAMETER_NAMES = st.sampled_from([*kcore.Parameters.model_fields, "tau", "epoch", "x"])
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.dictionaries(PARAMETER_NAMES, VALUES, max_size=4))
-def test_any_parameters_are_accepted_and_valid_or_refused_in_one_sentence(values):
-    try:
-        p = kcore.Parameters.check(values)
-    except BadValue as refusal:
-        assert "\n" not in str(refusal)
-        assert len(str(refusal)) < 700
-    else:
-        assert all(0 <= tau <= 1 for tau in p.taus)
-        if (len(p.taus) + len(p.targets)) * p.seeds * p.draws < 500:
-            assert kcore.trials(p)
 
 
 def test_baselines_are_trained_first():
