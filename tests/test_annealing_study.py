@@ -95,7 +95,7 @@ def test_paces_have_the_steps_of_table_2() -> None:
 def test_differences_name_what_is_not_the_paper_s() -> None:
     paper, lite, quick = (" ".join(study.differences(of_run(name))) for name in ("paper", "lite", "quick"))
     assert "trained for" not in paper + lite
-    shorter = study.differences(Parameters.check(RUNS["lite"].parameters | {"epochs": 6}))
+    shorter = study.differences(Parameters.check(notebooks.get("annealing").run("lite").parameters | {"epochs": 6}))
     assert "cifar10: trained for 6 epochs; the paper says 20." in shorter
     assert "99.8 % of the whole table" in lite
     assert "99.8 %" not in quick

@@ -5,6 +5,123 @@ from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from prunebook import tables
+from prunebook.corruptions import KINDS, SEVERITIES
+from prunebook.errors import BadValue, choose, require
+from prunebook.studies.parameters import NotebookParameters, known, listed
+from prunebook.trials import Trial
+
+
+class Model(NamedTuple):
+    """The network of a dataset and what it gets: see `trials.tasks.Baseline`."""
+
+    arch: str
+    normalise: str = "none"  # pixels in [0, 1]
+    one_logit: bool = False
+    options: dict[str, Any] = {}  # noqa: RUF012  read, never written
+
+
+MODELS = {
+    "creditcard": Model("mlp_credit", "dataset", one_logit=True),
+    "kddcup99": Model("mlp_kdd", "dataset"),
+    "mnist": Model("mlp_mnist"),
+    "cifar10": Model("cnn_annealing"),
+    "fashion_mnist": Model("mlp_mnist"),
+    "digits": Model("mlp_mnist", options={"size": 8}),
+    "breast_cancer": Model("mlp_credit", "dataset", one_logit=True),
+}  # the first four are Table I's
+PAPER = ("creditcard", "kddcup99", "mnist", "cifar10")  # models #1 to #4
+PAPER_EPOCHS, PAPER_ROUNDS = 20, 10
+PACES = {"creditcard": 1 / 32, "kddcup99": 1 / 32, "mnist": 1 / 64, "cifar10": 1 / 64}  # Table II: 3.13 % and 1.56 %
+PACE = 1 / 32  # of other datasets
+CORRUPTED_AT = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75)  # shares of the units gone at which corrupted images are tested
+MOST_ONCE = 0.5  # share of the units that one-shot pruning by pairs can take
+
+READINGS: dict[str, dict[str, Any]] = {  # what Figures 3 and 4 compare, and controls
+    "paper": {},
+    "official": {"variant": "official"},
+    "absolute": {"scale": "absolute"},
+    "greedy": {"mode": "greedy", "pool": 16},
+    "random pairs": {"mode": "random"},
+    "one-shot": {"mode": "one-shot"},
+    "one-shot, official": {"variant": "official", "mode": "one-shot"},
+    "one-shot, absolute": {"mode": "one-shot", "scale": "absolute"},
+}
+ONE_SHOT = {"paper": "one-shot", "official": "one-shot, official", "absolute": "one-shot, absolute"}  # the baseline of each
+_RULES: dict[str, dict[str, Any]] = {  # one change each
+    "alpha 0": {"alpha": 0.0},
+    "alpha 0.5": {"alpha": 0.5},
+    "alpha 1": {"alpha": 1.0},
+    "phi 0.5": {"phi": 0.5},
+    "phi 0.99": {"phi": 0.99},
+    "nothing worse": {"temperature": 0.0},
+    "everything accepted": {"temperature": 1e9},
+    "squash ratio": {"squash": "ratio"},
+    "squash ratio, nothing worse": {"squash": "ratio", "temperature": 0.0},
+    "single impacts": {"cumulative": False},
+    "single impacts, nothing worse": {"cumulative": False, "temperature": 0.0},
+    "zonotope": {"bounds": "zonotope"},
+    "zonotope, nothing worse": {"bounds": "zonotope", "temperature": 0.0},
+    "step 1/64": {"step": 1 / 64},
+    "step 1/8": {"step": 1 / 8},
+    "step 1/4": {"step": 1 / 4},
+}
+CHOICES: dict[str, dict[str, Any]] = {  # other choices than a reading's: "paper, alpha 0"
+    **{f"paper, {name}": change for name, change in _RULES.items()},
+    "paper, delegate's norm": {"scale": "delegate"},
+    **{f"absolute, {name}": {"scale": "absolute", **change} for name, change in _RULES.items()},
+    "absolute, greedy": {"scale": "absolute", "mode": "greedy", "pool": 16},
+    "absolute, greedy by zonotopes": {"scale": "absolute", "mode": "greedy", "pool": 16, "bounds": "zonotope"},
+    "official, nothing worse": {"variant": "official", "temperature": 0.0},
+    "official, everything accepted": {"variant": "official", "temperature": 1e9},
+    "official, zonotope": {"variant": "official", "bounds": "zonotope"},
+    "official, greedy": {"variant": "official", "mode": "greedy"},
+    "paper, filters too": {"layers": "all"},
+    "absolute, filters too": {"scale": "absolute", "layers": "all"},
+    "official, filters too": {"variant": "official", "layers": "all"},
+}
+DECISIONS = {**READINGS, **CHOICES}
+CONVOLUTIONAL = tuple(name for name, change in CHOICES.items() if change.get("layers") == "all")
+BY_DATASET = (
+    "epochs", "batch_size", "networks", "rounds", "every", "tested", "images", "attacks", "width", "corruptions",
+    "severities", "corrupted",
+)  # fmt: skip
+
+
+class Parameters(NotebookParameters):
+    """Parameters of the annealing notebook."""
+
+    dataset: list[str] = Field(["digits"], min_length=1, description=f"one or a list of: {', '.join(MODELS)}")
+    width: float = Field(1.0, gt=0, le=4, description="factor of the widths of Table I's networks")
+    epochs: int = Field(PAPER_EPOCHS, ge=1, le=1000, description="of training a network")
+    lr: float = Field(1e-3, gt=0, le=1, description="constant rate of training, by Adam")
+    batch_size: int = Field(32, ge=2, le=8192, description="of training")
+    networks: int = Field(1, ge=1, le=100, description="trained networks, with initial weights and batches of their own")
+    rounds: int = Field(PAPER_ROUNDS, ge=1, le=1000, description="repetitions of the pruning of each network")
+    readings: list[str] = Field(["paper"], min_length=1, description=f"to compare: {'; '.join(map(repr, READINGS))}")
+    choices: list[str] = Field([], description=f"other choices to try: {'; '.join(map(repr, CHOICES))}")
+    target: float = Field(0.8, gt=0, lt=1, description="share of its units that each layer loses; one-shot: at most a half")
+    step: float = Field(1 / 32, gt=0, lt=1, description="share that goes in one epoch of pruning, in whole units")
+    every: int = Field(2, ge=1, le=1000, description="epochs of pruning from one measurement to the next")
+    tested: int | None = Field(10_000, ge=1, description="test inputs for accuracies, drawn once; null: all")
+    images: int = Field(1000, ge=1, le=100_000, description="of these, inputs that are attacked")
+    epsilons: list[float] = Field([0.01, 0.05], min_length=1, description="of the attacks; of tables in deviations")
+    attacks: list[Literal["fgsm", "pgd", "official"]] = Field(["fgsm"], min_length=1, description="fgsm, pgd, official")
+    corruptions: list[str] = Field([], description=f"kinds to test on images, none by default: {', '.join(KINDS)}")
+    severities: list[int] = Field([1, 3, 5], min_length=1, description="of each corruption, from 1 to 5")
+    corrupted: int = Field(1000, ge=1, description="test images that are corrupted, drawn once")
+    by_dataset: dict[str, dict[str, Any]] = Field(
+        {}, description=f"other values by dataset, such as {{cifar10: {{networks: 1}}}}, of: {', '.join(BY_DATASET)}"
+    )
+    paces: bool = Field(False, description="time the pruning of 80 % in the steps of Table II")
+    pairs: int = Field(0, ge=0, le=10_000, description="pairs of each layer to look at singly; 0: none")
+    claims: bool = Field(False, description="show the paper's numbers, and all its claims")
+
+    _as_list = field_validator(
+        "dataset", "readings", "choices", "epsilons", "attacks", "corruptions", "severities", mode="before"
+    )(listed)
+
+    _known_datasets = field_validator("dataset")(known("dataset", MODELS))
     _known_readings = field_validator("readings")(known("readings", READINGS))
     _known_choices = field_validator("choices")(known("choices", CHOICES))
     _known_corruptions = field_validator("corruptions")(known("corruptions", KINDS))
