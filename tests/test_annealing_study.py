@@ -6,45 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from prunebook import models, notebooks
-from prunebook.errors import BadValue
-from prunebook.notebooks import Description
 from prunebook.studies import annealing as study
 from prunebook.studies.annealing import Parameters
-from prunebook.trials import Trial, estimate
+from prunebook.trials import estimate
 
-FILE = Path(__file__).parents[1] / "notebooks" / "annealing.yml"
-RUNS = Description.model_validate(yaml.safe_load(FILE.read_text(encoding="utf-8"))).runs
+of_run = cache(notebooks.get("annealing").parameters)
 EVERY: dict[str, Any] = {
     **{"dataset": ["digits", "breast_cancer"], "networks": 2, "rounds": 3, "readings": list(study.READINGS)},
     **{"choices": ["absolute, alpha 0"], "paces": True, "pairs": 10, "corruptions": ["jpeg", "contrast"]},
 }
-
-
-@cache
-def of_run(name: str) -> Parameters:
-    return Parameters.check(RUNS[name].parameters)
-
-
-@pytest.mark.parametrize("name", RUNS)
-def test_every_run_has_trials_that_are_valid_and_asked_for_once(name: str) -> None:
-    trials = study.trials(of_run(name))
-    assert len({trial.key for trial in trials}) == len(trials) > 0
-
-
-@pytest.mark.parametrize("name", ["smoke", "quick"])
-def test_runs_for_readers_exercise_every_part(name: str) -> None:
-    assert all(study.parts(of_run(name)).values())
-
-
-def test_trials_of_a_run_come_after_what_they_need() -> None:
-    done: set[Trial] = set()
-    for part in study.parts(Parameters.check(EVERY)).values():
-        for trial in part:
-            assert set(trial.needs()) <= done
-            done.add(trial)
 
 
 def test_each_decision_is_followed_on_every_network_as_often_as_it_draws() -> None:
@@ -71,7 +43,7 @@ def test_a_decision_differs_from_the_paper_s_in_what_its_name_says_alone(name: s
 
 def test_a_page_has_the_sections_that_its_run_fills(tmp_path: Path) -> None:
     notebook, texts = notebooks.get("annealing"), {}
-    for run in RUNS:
+    for run in notebook.description.runs:
         cells = json.loads(notebooks._sections(notebook, notebook.parameters(run), tmp_path).read_text())["cells"]
         texts[run] = "\n".join("".join(cell["source"]) for cell in cells)
     headings = {
@@ -87,7 +59,7 @@ def test_a_page_has_the_sections_that_its_run_fills(tmp_path: Path) -> None:
 
 
 def test_every_condition_of_a_section_is_a_parameter_or_made_of_them() -> None:
-    cells = json.loads(FILE.with_suffix(".ipynb").read_text(encoding="utf-8"))["cells"]
+    cells = json.loads(notebooks.get("annealing").template.read_text(encoding="utf-8"))["cells"]
     conditions = {tag.removeprefix("if-") for cell in cells for tag in cell["metadata"].get("tags", []) if "if-" in tag}
     assert conditions
     assert all(hasattr(of_run("quick"), name) for name in conditions)
@@ -149,7 +121,7 @@ def test_paces_have_the_steps_of_table_2() -> None:
 def test_differences_name_what_is_not_the_paper_s() -> None:
     paper, lite, quick = (" ".join(study.differences(of_run(name))) for name in ("paper", "lite", "quick"))
     assert "trained for" not in paper + lite
-    shorter = study.differences(Parameters.check(RUNS["lite"].parameters | {"epochs": 6}))
+    shorter = study.differences(Parameters.check(notebooks.get("annealing").run("lite").parameters | {"epochs": 6}))
     assert "cifar10: trained for 6 epochs; the paper says 20." in shorter
     assert "99.8 % of the whole table" in lite
     assert "99.8 %" not in quick
@@ -158,31 +130,6 @@ def test_differences_name_what_is_not_the_paper_s() -> None:
     assert "Data: digits; the paper has none of it." in quick
     assert "Networks: narrower" in " ".join(study.differences(of_run("smoke")))
     assert "Rounds: digits 6, breast_cancer 6" in quick
-
-
-WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"dataset": "mnits"}, "dataset is 'mnits'.*did you mean 'mnist'"),
-    ({"readings": ["greedi"]}, "reading is 'greedi'.*did you mean 'greedy'"),
-    ({"choices": ["official, greedy"]}, "readings is \\['paper'\\], but must be with 'official' among them"),
-    ({"choices": ["paper, filters too"]}, "choices is \\['paper, filters too'\\], but must be for networks with filters"),
-    ({"by_dataset": {"mnits": {}}}, "dataset of by_dataset is 'mnits'.*did you mean 'mnist'"),
-    ({"by_dataset": {"digits": {"round": 3}}}, "parameter of digits in by_dataset is 'round'.*did you mean 'rounds'"),
-    ({"by_dataset": {"digits": {"rounds": 0}}}, "rounds is 0"),
-    ({"target": 1.0}, "target is 1.0"),
-    ({"step": 0.0}, "step is 0.0"),
-    ({"epsilons": [0.0]}, "epsilon is 0.0, but must be above 0"),
-    ({"attacks": ["cw"]}, "attacks"),
-    ({"corruptions": ["gausian_noise"]}, "corruption is 'gausian_noise'.*did you mean 'gaussian_noise'"),
-    ({"severities": [0]}, "severity is 0, but must be a whole number from 1 to 5"),
-    ({"dataset": "breast_cancer", "corruptions": ["jpeg"]}, "corruptions is \\['jpeg'\\], but must be none where all"),
-]
-
-
-@pytest.mark.parametrize(("given", "words"), WRONG)
-def test_wrong_parameters_are_refused_in_one_sentence(given: dict[str, Any], words: str) -> None:
-    with pytest.raises(BadValue, match=words) as refusal:
-        Parameters.check(given)
-    assert "\n" not in str(refusal.value)
 
 
 def test_only_the_networks_before_pruning_are_trained() -> None:

@@ -170,7 +170,7 @@ def test_a_transfer_replaces_the_last_layer_and_trains_on_the_other_task(
             {"decision": dice(ratio=0.2, target=0.2)},
             "ratio is 0.2, but must be given exactly where target is not",
         ),
-        ("compare", {"decision": dice(ratio=1.2)}, "ratio is 1.2: input should be less than 1"),
+        ("compare", {"decision": dice(ratio=1.2)}, "ratio is 1.2, but must be below 1"),
         ("compare", {"decision": by("grow_reg", ratio=0.2)}, "criterion is 'grow_reg'.*did you mean 'growing_reg'"),
         ("compare", {"decision": {"method": "dise", "ratio": 0.2}}, "decision"),
         ("sweep", {"decision": dice(ratio=0.2), "ratios": [0.1]}, "without ratio and target"),

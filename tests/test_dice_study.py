@@ -151,39 +151,3 @@ def test_differences_name_what_is_not_the_thesis() -> None:
     assert "Training: " not in theirs
     assert "Data:" not in theirs
     assert "Data: digits" in " ".join(study.differences(Parameters.check({})))
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"ratios": [1.2]}, "ratios is 1.2, but must be a share of the filters, at least 0 and below 1"),
-        ({"ratios": 1}, "ratios is 1.0"),
-        ({"curve": [-0.1]}, "curve is -0.1"),
-        ({"targets": [0]}, "target is 0"),
-        ({"targets": ["nan"]}, "targets.0"),
-        ({"methods": ["l3"]}, "method is 'l3'"),
-        ({"methods": ["taylr"]}, "did you mean 'taylor'"),
-        ({"methods": ["growing_reg"]}, "regularised is 0, but must be at least 1"),
-        ({"methods": ["growing_reg"], "regularised": 5, "finetune": 5}, "regularised is 5, but must be below 5"),
-        ({"variants": ["greedy"]}, "targets"),
-        ({"variants": ["gready"], "targets": [0.4]}, "did you mean 'greedy'"),
-        ({"tunings": ["head"], "targets": [0.4]}, "finetune is 0, but must be at least 1 where tunings are given"),
-        ({"quantiles": [[0.9, 0.1]]}, "alpha <= beta"),
-        ({"quantiles": [[0.9]]}, "two numbers"),
-        ({"drops": [0]}, "drop is 0"),
-        ({"tables": [1]}, "table is 1"),
-        ({"transfer_to": "cifar10"}, "candidates"),
-        ({"transfer_to": "cifar11", "candidates": [["digits", "dice_cnn", 1, 0]]}, "did you mean 'cifar10'"),
-        ({"transfer_to": "cifar10", "candidates": [["digits", "dice_cn", 1, 0]]}, "did you mean 'dice_cnn'"),
-        ({"transfer_to": "cifar10", "candidates": [["digits", "dice_cnn", 0, 0]]}, "epochs from 1"),
-        ({"pretrained": {"vgg": "a.pth"}}, "pretrained names 'vgg'"),
-        ({"pretrained": {"vgg19": "a.pth"}, "weights": {"vgg19": "b.pth"}}, "without weights of its own"),
-        ({"arch": "dice_cnn", "options": {"dice_cnn": {"widht": 2}}}, "did you mean 'width'"),
-        ({"step_every": None}, "step_every"),
-        ({"dataset": ["mnist", "digits"], "weights": {"dice_cnn": "a.th"}}, "a single one where weights are given"),
-    ],
-)
-def test_wrong_parameters_are_refused_in_one_sentence(changes: dict[str, Any], words: str) -> None:
-    with pytest.raises(BadValue, match=words) as refused:
-        Parameters.check(changes)
-    assert "\n" not in str(refused.value)

@@ -381,7 +381,7 @@ def test_a_run_whose_name_would_lead_its_page_elsewhere_is_refused(name, monkeyp
     (folder / "kcore.yml").write_text(json.dumps({"about": "x", "runs": {name: {"about": "a", "time": "b"}}}))
     monkeypatch.setenv("PRUNEBOOK_HOME", str(tmp_path))
     with fault("a path or shell characters as the name of a run in its file", "refused in one sentence"):
-        with pytest.raises(BadValue, match=r"^kcore.yml: .*string should match pattern") as refusal:
+        with pytest.raises(BadValue, match=r"^kcore.yml: a key of runs is .*, but must be text of the form") as refusal:
             notebooks.get("kcore")
         assert "\n" not in str(refusal.value)
 

@@ -2,49 +2,21 @@
 
 from collections import Counter
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from prunebook.errors import BadValue
-from prunebook.notebooks import Description
+from prunebook import notebooks
 from prunebook.studies import mrp as study
 from prunebook.studies.mrp import Parameters
-from prunebook.trials import Trial, estimate
+from prunebook.trials import estimate
 
-FILE = Path(__file__).parents[1] / "notebooks" / "mrp.yml"
-RUNS = Description.model_validate(yaml.safe_load(FILE.read_text(encoding="utf-8"))).runs
+of_run = cache(notebooks.get("mrp").parameters)
 GIVEN = {"weights": {"resnet20": "a.th"}}
 EVERY: dict[str, Any] = {
     **{"methods": ["mrp", "mrp, uniform", "l1"], "targets": [0.3, 0.5], "variants": ["step 1"], "finetune": 2},
     **{"control": True, "trace": True, "graphs": ["layer1.1.conv1"], "roles": ["mrp", "graph of weights"], "seeds": 2},
 }
-
-
-@cache
-def of_run(name: str) -> Parameters:
-    return Parameters.check(RUNS[name].parameters)
-
-
-@pytest.mark.parametrize("name", RUNS)
-def test_every_run_has_trials_that_are_valid_and_asked_for_once(name: str) -> None:
-    trials = study.trials(of_run(name))
-    assert len({trial.key for trial in trials}) == len(trials) > 0
-
-
-@pytest.mark.parametrize("name", ["smoke", "quick", "paper"])
-def test_runs_for_readers_exercise_every_part(name: str) -> None:
-    assert all(study.parts(of_run(name)).values())
-
-
-def test_trials_of_a_run_come_after_what_they_need() -> None:
-    done: set[Trial] = set()
-    for part in study.parts(Parameters.check(EVERY)).values():
-        for trial in part:
-            assert set(trial.needs()) <= done
-            done.add(trial)
 
 
 def test_every_method_gets_the_same_target_images_and_epochs() -> None:
@@ -116,29 +88,6 @@ def test_differences_name_what_is_not_the_abstract_s() -> None:
     assert "Data: digits; the abstract names CIFAR-10." in quick
     assert "what a filter graph" in quick.lower()
     assert not [s for s in study.differences(Parameters.check({})) if "Retraining" in s or "hypothesis" in s]
-
-
-WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"methods": ["mrp, unifrom"]}, "method is 'mrp, unifrom'.*did you mean 'mrp, uniform'"),
-    ({"variants": ["step 2"], "methods": ["mrp"]}, "variant is 'step 2'.*did you mean 'step 1'"),
-    ({"variants": ["step 1"], "methods": ["l1"]}, "methods is \\['l1'\\], but must be with 'mrp' among them"),
-    ({"control": True, "methods": ["mrp"]}, "finetune is 0, but must be at least 1 where control is given"),
-    ({"targets": [1]}, "target is 1.0, but must be a share of the MACs"),
-    ({"targets": []}, "targets"),
-    ({"roles": ["weights"]}, "graph is 'weights'.*did you mean 'graph of weights'"),
-    ({"graphs": ["layer4.1.conv1"]}, "layer of resnet20 in graphs is 'layer4.1.conv1'.*did you mean 'layer"),
-    ({"seeds_of": {"resnet21": 1}}, "seeds_of names 'resnet21', which is no architecture; did you mean"),
-    ({"seeds_of": {"resnet20": 0}}, "seeds_of resnet20 is 0, but must be from 1 to 100"),
-    ({"draws": 9, "tested": 8}, "draws is 9, but must be at most 8: each has test images of its own"),
-    ({"images": 1, "roles": ["mrp"]}, "images is 1, but must be at least 2 where the hypothesis is tested"),
-    ({"finetune_schedule": "step"}, "finetune_schedule is 'step', but must be one-cycle, cosine or constant"),
-]
-
-
-@pytest.mark.parametrize(("given", "words"), WRONG)
-def test_wrong_parameters_are_refused_in_one_sentence(given: dict[str, Any], words: str) -> None:
-    with pytest.raises(BadValue, match=words):
-        Parameters.check(given)
 
 
 def test_what_trains_nothing_is_no_work_to_estimate() -> None:

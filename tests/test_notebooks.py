@@ -10,8 +10,6 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from prunebook import cli, notebooks, paths, studies
 from prunebook.errors import BadValue
@@ -73,46 +71,6 @@ def test_defaults_give_way_to_the_run_and_the_run_to_the_command_line():
     assert notebook.parameters("quick", {"taus": [0.7]}).taus == [0.7]
 
 
-BAD = [
-    ("taus", "[0.6, 1.7]", "tau is 1.7, but must be a number from 0 to 1"),
-    ("tuas", "0.6", "there is no parameter 'tuas'; there are:"),
-    ("tuas", "0.6", "did you mean 'taus'?"),
-    ("arch", "resnet57", "arch is 'resnet57', but must be one of:"),
-    ("scores", "entropi", "did you mean 'entropy'?"),
-    ("images", "0", "images is 0: input should be greater than or equal to 1"),
-    ("images", "many", "images is 'many': input should be a valid integer"),
-    ("lr", ".inf", "lr is inf"),
-    ("dataset", "cifar", "did you mean 'cifar10'?"),
-    ("hash", "phash", "hash is 'phash', but must be one of: dct-mean, imagehash"),
-    ("options", "{resnet20: {widht: 2}}", "'widht' is no option of resnet20"),
-    ("finetune", "{resnet560: 1}", "did you mean 'resnet56'?"),
-    ("taus", "[]", "taus is []"),
-    ("targets", "[50]", "target is 50.0, but must be a share of the MACs between 0 and 1"),
-    ("variants", "['edge: abov tau']", "did you mean 'edge: above tau'?"),
-    ("variants", "['edge: above tau']", "targets is []"),
-    ("sample_sizes", "{resnet56: [25]}", "sample_sizes is 'resnet56', but must be an architecture of this run"),
-    ("learning_rates", "{resnet20: [0]}", "learning_rates['resnet20'] is [0.0]"),
-    ("paired", "true", "draws is 1, but must be 2, as seeds, where paired"),
-    ("schedule", "step", "step_every is None, but must be given where schedule is 'step'"),
-    ("tables", "[9]", "table is 9"),
-    ("taus", "[0.6", "which is not a value in YAML"),
-    ("engine", "ray", "engine is 'ray'"),
-]
-
-
-@pytest.mark.parametrize(("name", "value", "words"), BAD)
-def test_a_wrong_parameter_gives_one_sentence_and_exit_code_2_and_no_file(name, value, words, capsys, monkeypatch):
-    monkeypatch.setattr("prunebook.trials.run", lambda *a, **k: pytest.fail("something ran"))
-    before = set(Path(paths.project()).glob("book/runs/**/*"))
-    code, out, err = run_cli("run", "kcore", "quick", "-p", name, value, capsys=capsys)
-    assert code == 2
-    assert out == ""
-    assert err.startswith("prunebook: ")
-    assert words in err
-    assert err.count("\n") == 1
-    assert set(Path(paths.project()).glob("book/runs/**/*")) == before
-
-
 def test_an_unknown_notebook_and_run_are_refused_with_the_nearest_name(capsys):
     assert "did you mean 'kcore'?" in run_cli("run", "kcor", capsys=capsys)[2]
     assert "did you mean 'quick'?" in run_cli("run", "kcore", "quik", capsys=capsys)[2]
@@ -133,35 +91,9 @@ def test_a_notebook_refuses_a_parameter_that_papermill_only_logs():
     assert (p.taus, p.images) == ([0.8], 10)
 
 
-VALUES = st.one_of(
-    st.none(), st.booleans(), st.integers(-3, 300), st.floats(-2, 3), st.just(float("nan")), st.text(max_size=6),
-    st.sampled_from(["resnet20", "vgg16", "entropy", "l1", "cifar10", "digits", "eval", "lead", ">=", "local"]),
-    st.lists(st.one_of(st.floats(-1, 2), st.sampled_from(["resnet20", "random", "x"])), max_size=3),
-    st.dictionaries(
-        st.sampled_from(["resnet20", "vgg16", "x"]), st.one_of(st.integers(-1, 3), st.just({"width": 0.5})), max_size=2
-    ),
-)  # fmt: skip
-PARAMETER_NAMES = st.sampled_from([*kcore.Parameters.model_fields, "tau", "epoch", "x"])
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.dictionaries(PARAMETER_NAMES, VALUES, max_size=4))
-def test_any_parameters_are_accepted_and_valid_or_refused_in_one_sentence(values):
-    try:
-        p = kcore.Parameters.check(values)
-    except BadValue as refusal:
-        assert "\n" not in str(refusal)
-        assert len(str(refusal)) < 700
-    else:
-        assert all(0 <= tau <= 1 for tau in p.taus)
-        if (len(p.taus) + len(p.targets)) * p.seeds * p.draws < 500:
-            assert kcore.trials(p)
-
-
-def test_each_trial_of_a_run_is_its_own_and_baselines_come_first():
+def test_baselines_are_trained_first():
     p = notebooks.get("kcore").parameters("quick")
     found = kcore.trials(p)
-    assert len(set(found)) == len(found)
     prunings = kcore.prunings(p)
     assert len(prunings) == 2 * 2 * 2 * 3  # networks, scores, seeds, thresholds
     needed = {trial for one in prunings for trial in one.needs()}
@@ -275,6 +207,26 @@ def test_the_parameters_of_every_printed_example_are_accepted(line):
     assert pairs
     notebook = notebooks.get("kcore")
     assert notebook.trials(notebook.parameters("quick", notebooks.overrides(pairs)))
+
+
+PRINTED = [
+    line.removeprefix(".venv/bin/")
+    for page in ("README.md", "book/how-to.md", "CONTRIBUTING.md")
+    for line in (paths.project() / page).read_text().splitlines()
+    if line.startswith(("prunebook ", ".venv/bin/prunebook "))
+]
+
+
+@pytest.mark.parametrize("line", PRINTED)
+def test_every_printed_command_is_one_and_names_what_there_is(line):
+    arguments = shlex.split(line, comments=True)[1:]
+    if arguments == ["--help"]:
+        return
+    options = cli._parser().parse_args(arguments)
+    if getattr(options, "notebook", None):
+        notebook = notebooks.get(options.notebook)
+        if "run" in options:
+            notebook.parameters(options.run, notebooks.overrides(getattr(options, "parameters", [])))
 
 
 def test_with_another_architecture_a_runs_experiments_on_its_own_are_left_out():

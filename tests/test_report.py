@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from browser import check_book, in_chromium
 from dice_records import baseline as trained
 from kcore_records import baseline, pruned
+from playwright.sync_api import sync_playwright
 from sacp_records import chance
 from scipy import stats
 
@@ -214,3 +216,42 @@ def test_rows_by_a_column_that_an_empty_table_lacks() -> None:
     frame = pd.DataFrame({"network": ["b", "a", "b"], "value": [1, 2, 3]})
     assert [list(rows.value) for rows in tables.by(frame, "network")] == [[1, 3], [2]]
     assert tables.by(pd.DataFrame(), "network") == []
+
+
+def with_verdicts() -> str:
+    """A table that is wider than a phone, as a page of the book holds it."""
+    heads = [("", "method"), ("FR, %", "paper"), ("FR, %", "here"), ("PR, %", "paper"), ("PR, %", "here"), ("", "verdict")]
+    numbers = ["a method of a name", "46.46", "50.00\u00a0±\u00a01.24\u00a0(3)", "19.30", "20.00\u00a0±\u00a01.21\u00a0(5)"]
+    rows = [[*numbers, "other network, not fine-tuned: ours is lower"], [*numbers[:2], "", "19.30", "", ""]]
+    style = pd.DataFrame(rows, columns=pd.MultiIndex.from_tuples(heads)).style.hide().set_caption("The table")
+    css = (Path(__file__).parents[1] / "book" / "_static" / "prunebook.css").read_text(encoding="utf-8")
+    cell = f'<div class="cell_output"><div class="output text_html">{tables.verdict_style(style).to_html()}</div></div>'
+    return (
+        f"<!doctype html><html><head><style>body {{ margin: 16px; white-space: nowrap }} td {{ white-space: normal }} {css}"
+        f'</style></head><body><article class="bd-article">{cell}</article></body></html>'
+    )
+
+
+@in_chromium
+@pytest.mark.parametrize("screen", check_book.SCREENS)
+def test_a_verdict_is_on_the_screen_of_a_phone_below_its_row_and_else_beside_it(screen, tmp_path):
+    (tmp_path / "page.html").write_text(with_verdicts(), encoding="utf-8")
+    width, height = check_book.SCREENS[screen]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=check_book.find_browser(), args=check_book.ARGUMENTS)
+        page = browser.new_page(viewport={"width": width, "height": height})
+        page.goto((tmp_path / "page.html").as_uri())
+        first = [cell.bounding_box() for cell in page.locator("tbody tr").first.locator("td").all()]
+        heads = [cell.bounding_box() for cell in page.locator("thead tr").last.locator("th").all()][:5]
+        empty = page.locator("tbody tr").last.locator("td").last.bounding_box()
+        browser.close()
+    verdict = first.pop()
+    assert [box["x"] for box in first] == pytest.approx([box["x"] for box in heads])  # numbers are below their heads
+    assert verdict["x"] + verdict["width"] <= width
+    if screen == "phone":
+        assert first[-1]["x"] + first[-1]["width"] > width  # the numbers scroll
+        assert verdict["y"] >= max(box["y"] + box["height"] for box in first)
+        assert verdict["x"] == first[0]["x"]
+        assert empty is None
+    else:
+        assert verdict["y"] == first[0]["y"]

@@ -1,45 +1,27 @@
 """The SACP study: what may be asked for, and that the trials it amounts to belong together."""
 
-import re
-import shutil
 from collections import Counter
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from prunebook import cli
+from prunebook import notebooks
 from prunebook.errors import BadValue
-from prunebook.notebooks import Description
 from prunebook.studies import sacp as study
 from prunebook.studies.sacp import Parameters
 from prunebook.trials.engine import describe
 
-FILE = Path(__file__).parents[1] / "notebooks" / "sacp.yml"
-RUNS = Description.model_validate(yaml.safe_load(FILE.read_text(encoding="utf-8"))).runs
+SACP = notebooks.get("sacp")
+of_run = cache(SACP.parameters)
 SOME: dict[str, Any] = {"searches": ["infonce", "random", "random (as costly)"], "m": 4, "k": 2, "light": 1, "full": 3}
 COMPARED: dict[str, Any] = {"encoders": ["infonce", "untrained", "sacp-1"], "sampled": 10}
 
 
-@cache
-def of_run(name: str) -> Parameters:
-    return Parameters.check(RUNS[name].parameters)
-
-
-def smaller(name: str) -> Parameters:
-    """A run with one repetition and few candidates."""
-    return Parameters.check(RUNS[name].parameters | {"seeds": 1, "m": 5, "k": 2, "ms": []})
-
-
-@pytest.mark.parametrize("name", RUNS)
-def test_every_run_has_trials_that_are_valid_and_told_apart_in_words(name: str) -> None:
-    p = smaller(name)
-    trials = study.trials(p)
-    assert len({trial.key for trial in trials}) == len(trials) > 0
-    repeated = [words for words, times in Counter(map(describe, trials)).items() if times > 1]
-    assert repeated == []
+@pytest.mark.parametrize("name", SACP.description.runs)
+def test_trials_of_one_repetition_are_told_apart_in_words(name: str) -> None:
+    p = SACP.parameters(name, {"seeds": 1, "m": 5, "k": 2, "ms": []})
+    assert set(Counter(map(describe, study.trials(p))).values()) == {1}
 
 
 def test_repetitions_are_told_apart_by_seed_and_draw() -> None:
@@ -54,15 +36,6 @@ def test_trials_that_parts_share_are_there_once() -> None:
     assert sum(map(len, parts.values())) > len(study.trials(p)) == len({t.key for part in parts.values() for t in part})
     assert len(set(parts["baselines"])) == 1
     assert len(set(parts["learnt"])) == 6
-
-
-def test_trials_of_a_run_come_after_what_they_need() -> None:
-    p = Parameters.check(SOME | COMPARED | {"ms": [3], "chance": 100})
-    done = {trial for regression in study.regressions(p) for trial in regression.needs()}  # a sample to learn from
-    for part in study.parts(p).values():
-        for trial in part:
-            assert set(trial.needs()) <= done
-            done.add(trial)
 
 
 def test_all_searches_of_a_repetition_are_treated_alike() -> None:
@@ -207,7 +180,7 @@ def test_text_and_single_values_are_understood(given: dict[str, Any], meant: dic
 
 
 def test_another_architecture_takes_the_defaults_where_the_run_has_values_for_its_own_alone() -> None:
-    lite, costs = RUNS["lite"].parameters, RUNS["costs"].parameters
+    lite, costs = SACP.run("lite").parameters, SACP.run("costs").parameters
     assert "m" not in Parameters.inherited(lite, {"arch": "vgg16"})
     assert Parameters.inherited(lite, {"arch": "resnet56"})["m"] == {"resnet56": lite["m"]["resnet56"]}
     assert Parameters.inherited(costs, {"arch": ["resnet18"]})["tau"] == {"resnet18": 0.7}
@@ -224,7 +197,7 @@ def test_differences_name_what_is_not_the_paper_s() -> None:
     lite = " ".join(study.differences(of_run("lite")))
     assert "resnet20: the paper has no such network." in lite
     assert "resnet56: its cost in the paper is that of projections" in lite
-    m = RUNS["lite"].parameters["m"]["resnet56"]
+    m = SACP.run("lite").parameters["m"]["resnet56"]
     assert f"resnet56: {m} for m; the paper: 300." in lite
     assert "Light fine-tuning: 1 epoch of 5,000 images of SGD from 0.01, schedule cosine" in lite
     assert "chosen on one half of the test split" in lite
@@ -241,69 +214,3 @@ def test_differences_name_what_is_not_the_paper_s() -> None:
     assert "vgg16: tau 0.5; the paper: 0.6." in other
     assert "resnet18: 3 networks trained in full; the paper: 10." in other
     assert "Data: digits" in other
-
-
-WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"tau": 0.95}, "tau is 0.95, but must be a share of the channels from 0 to 0.9"),
-    ({"tau": -1}, "tau is -1.0, but must be a share"),
-    ({"tau": "x"}, "tau is 'x', but must be a number, or one for each architecture"),
-    ({"tau": float("nan")}, "tau is nan, but must be a number"),
-    ({"tau": {"resnet56": 0.3}}, "tau has no value for resnet20"),
-    ({"tau": {"resnet21": 0.3}}, "tau names 'resnet21', which is no architecture; did you mean"),
-    ({"tau": {"resnet20": "x"}}, "tau is 'x', but must be a number"),
-    ({"m": 2.5}, "m is 2.5, but must be a whole number"),
-    ({"m": 0}, "m is 0, but must be a whole number of at least 1"),
-    ({"configurations": 1}, "configurations is 1, but must be a whole number of at least 2"),
-    ({"k": 9, "m": 3}, "k is 9, but must be at most m, 3"),
-    ({"candidates": 2, "m": 3, "k": 1}, "m is 3, but must be at most 2, the number of candidates that are scored"),
-    ({"ms": [7], "m": 3, "k": 1, "full": 1}, "ms is 7, but must be from k to m, 1 to 3"),
-    ({"ms": [1], "m": 3, "k": 2, "full": 1}, "ms is 1, but must be from k to m, 2 to 3"),
-    ({"ms": [2], "m": 3, "k": 1, "full": 0}, "full is 0, but must be at least 1 where ms are given"),
-    ({"k": 0, "full": 1, "ms": []}, "k is 0, but must be at least 1 where full is given"),
-    ({"encoders": ["infonse"]}, "encoder is 'infonse'.*did you mean 'infonce'"),
-    ({"searches": ["randm"]}, "search is 'randm'.*did you mean 'random'"),
-    ({"searches": ["random", "random (as costly)"]}, "one by an encoder beside 'random \\(as costly\\)'"),
-    ({"sampled": 1}, "sampled is 1, but must be 0, or at least 2"),
-    ({"sampled": 0, "encoders": ["infonce"]}, "sampled is 0, but must be at least 2 where encoders are compared"),
-    ({"sampled": 5, "shares": [], "free": False}, "shares is .*, but must be at least one, or free be given"),
-    ({"shares": [1.0]}, "share is 1.0, but must be a share of the MACs between 0 and 1"),
-    ({"finetune_schedule": "step"}, "finetune_schedule is 'step', but must be one-cycle, cosine or constant"),
-    ({"schedule": "step"}, "step_every is None, but must be given where schedule is 'step'"),
-    ({"chance": 50}, "chance is 50, but must be 0, or at least 100"),
-    ({"crowd": 20}, "crowd is 20, but must be 0, or at least 39"),
-    ({"chosen_on": "test"}, "chosen_on is 'test', but must be one of: val, half of test"),
-    ({"light_images": 1}, "light_images is 1"),
-    ({"encoders": {"resnet20": ["infonse"]}}, "encoder is 'infonse'.*did you mean 'infonce'"),
-    ({"encoders": {"resnet56": ["infonce"]}}, "encoders has no value for resnet20"),
-    ({"searches": {"resnet20": ["random", "random (as costly)"]}}, "one by an encoder beside 'random \\(as costly\\)'"),
-    ({"supervised": 1}, "supervised is 1, but must be a whole number of at least 2"),
-    ({"tables": [1]}, "table is 1"),
-    ({"temperature": 0}, "temperature is 0"),
-    ({"tua": 0.3}, "there is no parameter 'tua'.*did you mean 'tau'"),
-]
-
-
-@pytest.mark.parametrize(("changes", "words"), WRONG)
-def test_wrong_parameters_are_refused_in_one_sentence(changes: dict[str, Any], words: str) -> None:
-    with pytest.raises(BadValue, match=words) as refused:
-        Parameters.check(RUNS["smoke"].parameters | changes)
-    assert "\n" not in str(refused.value)
-
-
-@pytest.mark.parametrize(("changes", "words"), WRONG[:12:3] + WRONG[-5:])
-def test_the_command_says_the_same_and_computes_nothing(
-    changes: dict[str, Any],
-    words: str,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    shutil.copy(FILE, tmp_path)
-    (tmp_path / "sacp.ipynb").touch()  # parameters are checked before the notebook is read
-    monkeypatch.setattr("prunebook.notebooks.folder", lambda: tmp_path)
-    monkeypatch.setattr("prunebook.trials.run", lambda *_, **__: pytest.fail("something ran"))
-    given = [("-p", name, yaml.safe_dump(value, default_flow_style=True)) for name, value in changes.items()]
-    assert cli.main(["run", "sacp", "smoke", *(part for pair in given for part in pair)]) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert re.match(rf"prunebook: .*{words}.*\n$", err)

@@ -600,7 +600,7 @@ def test_the_training_of_candidates_is_estimated_and_an_encoder_s_is_not() -> No
             {"search": SEARCH, "place": 0, "chosen_on": "test"},
             "chosen_on is 'test', but must be one of: val, half",
         ),
-        ("sample", SAMPLE | {"tau": 0.95}, "tau is 0.95: input should be less than or equal to 0.9"),
+        ("sample", SAMPLE | {"tau": 0.95}, "tau is 0.95, but must be at most 0.9"),
         ("search", SEARCH | {"tau": -0.1}, "tau is -0.1"),
         ("search", SEARCH | {"m": 701}, "m is 701, but must be at most 700, the number of candidates"),
         ("search", SEARCH | {"like": SEARCH}, "like is 'a search', but must be given only without an encoder"),

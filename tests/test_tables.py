@@ -226,7 +226,9 @@ def test_files_that_cannot_be_used_are_refused_in_one_sentence(name: str, how: s
 
 def test_tables_that_are_not_there_are_missing(tmp_path: Path) -> None:
     for name in ("kddcup99", "creditcard"):
-        with pytest.raises(MissingData, match=f"table '{name}' is not at"):
+        with pytest.raises(
+            MissingData, match=f"table '{name}' is not at .*: run `make data DATASET={name}`, or set PRUNEBOOK_DATA"
+        ):
             data.load(name, tmp_path)
 
 

@@ -175,8 +175,8 @@ def test_impossible_budgets_are_refused(text):
     ("name", "params", "words"),
     [
         ("sqare", {"x": 1}, "did you mean 'square'?"),
-        ("square", {"x": -1}, "x is -1: input should be greater than or equal to 0"),
-        ("square", {"x": 1, "pwoer": 3}, "there is no parameter 'pwoer'; there are: x, power; did you mean 'power'?"),
+        ("square", {"x": -1}, "x is -1, but must be at least 0"),
+        ("square", {"x": 1, "pwoer": 3}, "there is no parameter 'pwoer'; did you mean 'power'? (there are: x, power)"),
         ("square", {}, "the parameter 'x' is missing"),
     ],
 )

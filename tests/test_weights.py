@@ -130,8 +130,14 @@ def test_find_looks_in_the_weights_folder_or_beside_the_data(tmp_path: Path, mon
     assert weights.find("a.th") == tmp_path / "weights" / "a.th"
     monkeypatch.setenv("PRUNEBOOK_WEIGHTS", str(tmp_path))
     assert weights.find("b.th") == tmp_path / "b.th"
-    with pytest.raises(MissingData, match="make data DATASET=cifar10-resnets"):
+    with pytest.raises(
+        MissingData, match=r"make data DATASET=cifar10-resnets`, or set PRUNEBOOK_WEIGHTS to the folder that has it$"
+    ):
+        weights.find("resnet20-12fca82f.th")
+    with pytest.raises(MissingData, match=r"put it there, or .*did you mean 'b.th'\?"):
         weights.find("a.th")
+    with pytest.raises(MissingData, match=r"did you mean 'resnet20-12fca82f.th'\?"):
+        weights.find("resnet20-12fca82.th")
 
 
 def test_find_checks_the_hash_in_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,14 +2,16 @@
 
 import argparse
 import os
+import re
 import sys
 import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import NoReturn
 
 from prunebook import distributed, files, notebooks, paths, trials
-from prunebook.errors import BadValue, choose
+from prunebook.errors import BadValue, choose, nearest
 from prunebook.notebooks import Notebook
 from prunebook.trials import estimate
 from prunebook.trials import export as exporting
@@ -22,8 +24,8 @@ from prunebook.trials.provenance import hardware
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit codes: 0 done; 1 files are damaged or refused; 2 bad input; 130 interrupted. Each is told on standard error."""
-    options = _parser().parse_args(arguments)
     try:
+        options = _parser().parse_args(arguments)
         return int(options.command(options))
     except BadValue as fault:
         print(f"prunebook: {' '.join(str(fault).split())}", file=sys.stderr)  # one line, whatever was given
@@ -36,8 +38,24 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
+class _Parser(argparse.ArgumentParser):
+    """Refuses a command line as the package refuses any bad input, rather than with a page of usage."""
+
+    def error(self, message: str) -> NoReturn:
+        if message.startswith("argument -p:"):
+            message = "-p takes a parameter and its value, such as -p seeds 3"
+        if wrong := re.fullmatch(r"argument (\S+): invalid choice: '(.*)' \(choose from (.*)\)", message, re.DOTALL):
+            name, value, choices = wrong.groups()
+            allowed = choices.replace("'", "").split(", ")
+            message = f"{name} is {value!r}, but must be one of: {', '.join(allowed)}{nearest(value, allowed)}"
+        elif wrong := re.fullmatch(r"argument (\S+): invalid (int|float) value: (.*)", message, re.DOTALL):
+            name, kind, value = wrong.groups()
+            message = f"{name} is {value}, but must be {'a whole number' if kind == 'int' else 'a number'}"
+        raise BadValue(f"{message} (all options: {self.prog} --help)")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="prunebook", description="Re-run, check and render the notebooks of PruneBook.")
+    parser = _Parser(prog="prunebook", description="Re-run, check and render the notebooks of PruneBook.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     listing = commands.add_parser("list", help="notebooks, their runs and parameters")

@@ -27,12 +27,26 @@ def short(value: object, most: int = 200) -> str:
     return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 2 :]}"
 
 
+def listing(names: Iterable[str], value: object = "", most: int = 600) -> str:
+    """The names with commas between them, in quotes where one has a comma itself.
+
+    Where this takes more than `most` characters: those that are most like `value`, and how many others there are.
+    """
+    known = list(names)
+    quoted = [repr(name) for name in known] if any("," in name for name in known) else known
+    text = ", ".join(quoted)
+    if len(text) <= most:
+        return text
+    alike = get_close_matches(str(value), quoted, n=5, cutoff=0.0)
+    return f"{', '.join(alike)} and {len(known) - len(alike)} others"
+
+
 def choose(name: str, value: object, allowed: Iterable[str]) -> str:
     """Return `value` if it is one of `allowed`, else raise BadValue with the nearest match."""
     names = list(allowed)
     if value in names:
         return str(value)
-    raise BadValue(f"{name} is {short(value)}, but must be one of: {', '.join(names)}{nearest(value, names)}")
+    raise BadValue(f"{name} is {short(value)}, but must be one of: {listing(names, value)}{nearest(value, names)}")
 
 
 def require(condition: bool, name: str, value: object, allowed: str) -> None:

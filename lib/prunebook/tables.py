@@ -57,7 +57,8 @@ def read(name: str, root: Path) -> Table:
     if not found or not found[0].is_file():
         wanted = root / name / (KDD_FILE if name == "kddcup99" else "*.csv")
         raise MissingData(
-            f"table {name!r} is not at {wanted}: put it there, or set PRUNEBOOK_DATA to the folder that has it"
+            f"table {name!r} is not at {wanted}: run `make data DATASET={name}`, "
+            f"or set PRUNEBOOK_DATA to the folder that has {name}/"
         )
     table = _kdd(found[0]) if name == "kddcup99" else _credit(found)
     finite = bool(np.isfinite(table.features).all())

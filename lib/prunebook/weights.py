@@ -17,8 +17,8 @@ from safetensors.torch import load_file
 from safetensors.torch import save as serialised
 from torch import Tensor, nn
 
-from prunebook import files, models, paths
-from prunebook.errors import BadValue, MissingData, choose, require
+from prunebook import data, files, models, paths
+from prunebook.errors import BadValue, MissingData, choose, nearest, require
 
 FORMAT = 1
 TORCHVISION = {"resnet50": "resnet50", "vgg16": "vgg16_bn", "vgg19": "vgg19_bn"}  # our names, and torchvision's
@@ -77,9 +77,12 @@ def find(name: str) -> Path:
     require(name not in ("", ".", "..") and Path(name).name == name, "weights", name, "the name of a file, without a folder")
     path = paths.weights_root() / name
     if not path.is_file():
+        published = name in data.CHECKPOINT_FILES
+        cure = "run `make data DATASET=cifar10-resnets`" if published else "put it there"
+        others = [] if published else [*data.CHECKPOINT_FILES, *(file.name for file in path.parent.glob("*"))]
         raise MissingData(
-            f"weights file {name!r} is not in {path.parent}: run `make data DATASET=cifar10-resnets`, "
-            "or set PRUNEBOOK_WEIGHTS to the folder that has it"
+            f"weights file {name!r} is not in {path.parent}: {cure}, "
+            f"or set PRUNEBOOK_WEIGHTS to the folder that has it{nearest(name, others)}"
         )
     expected = _hash_in(name)
     if expected and not sha256(path).startswith(expected):
@@ -236,7 +239,7 @@ def _first(names: tuple[str, ...], most: int = 3) -> str:
 def _state(path: Path) -> dict[str, Tensor]:
     """The tensors of a file by name, unwrapped."""
     if not path.is_file():
-        raise MissingData(f"weights file {path} is not there")
+        raise MissingData(f"weights file {path} is not there: give the path of one that is")
     content = _read(path)
     for key in ("state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):

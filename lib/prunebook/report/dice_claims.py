@@ -12,31 +12,24 @@ import pandas as pd
 from prunebook.report import dice_evidence as by
 from prunebook.report.dice_evidence import Records
 from prunebook.report.dice_tables import GUESSED, SAME_COST, SAME_LEAD, THESIS_EPOCHS, THESIS_MODELS, network
-from prunebook.report.kcore_claims import Claim, Network, Said, by_part, table_of
+from prunebook.report.kcore_claims import WORDS, Claim, Network, Said, by_part, table_of
 from prunebook.trials import Record
 from prunebook.trials.engine import check_networks
 
-CLAIM_VERDICTS = {
-    "holds here": "the 95 % interval of the paired difference lies on the claim's side of 0, or its own rule is met",
-    "the opposite holds here": "the interval lies on the other side of 0",
-    "does not hold here": "the rule that stands with the claim is not met",
-    "no difference found": "the interval of the difference includes 0; the wider it is, the larger a difference it may hide",
+CLAIM_VERDICTS = WORDS | {
     "undecided": "the interval includes the rule's limit, there are fewer than three repetitions, or the control that the "
     "rule asks for is missing or does as well",
     "unequal cost": f"the two sides differ by more than {SAME_COST:g} points of the MACs removed, so that a difference in "
     "accuracy would be one of cost as well",
-    "mixed": "different verdicts for different cases, which are named or, if many, counted",
     "equal by construction": "both sides keep the very same filters, or take the very same steps: nothing to test",
     "by construction": "the rule cannot come out otherwise, whatever the network",
     "other network": "no network that the statement is about; what follows is about ours",
     "guessed network": "the layers of the thesis's Custom CNN are in a figure that the text at hand does not have; what "
     "follows is about ours",
-    "other data": "not the dataset that the statement is about; what follows is about ours",
     "not fine-tuned": "accuracy before fine-tuning, which may close or reverse the gap",
     "other schedule": f"accuracy after another number of epochs than the thesis's {THESIS_EPOCHS}",
     "other machine": "a time on other hardware than the thesis's RTX 4090: not comparable but for a ratio",
     "the thesis contradicts itself": "two places of the thesis disagree on it",
-    "cannot be tested with this run's records": "no record of this run bears on it",
 }
 
 

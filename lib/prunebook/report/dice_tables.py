@@ -433,7 +433,7 @@ def shown(n: int, frame: pd.DataFrame, caption: str = "") -> Any:
     sentences = [", ".join([f"The thesis's Table {n}", *same]), caption]
     style = narrow.style.hide().set_caption(" ".join(f"{sentence.rstrip('.')}." for sentence in sentences if sentence))
     bold = frame.ours.tolist()
-    styled = tables.page_style(style, tables.VERDICT_COLUMN)
+    styled = tables.verdict_style(style)
     return styled.apply(lambda _: ["font-weight: bold" if dice else "" for dice in bold], axis=0)
 
 

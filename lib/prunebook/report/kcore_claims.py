@@ -39,27 +39,31 @@ SAME_FR = 0.5  # points: what two networks may differ by for their accuracies to
 NEAR_BEST = 0.5  # points: two standard errors of 93 % on 10,000 test images
 LARGELY = 0.5  # |rho| up to here is "largely orthogonal"
 
-CLAIM_VERDICTS = {
-    "holds here": "the 95 % interval of the paired difference lies on the claim's side of 0, or its own rule is met",
+UNTESTED = "cannot be tested with this run's records"
+WORDS = {  # of verdicts, that claims of all papers share
+    "holds here": "the 95 % interval lies on the claim's side of 0, or its own rule is met",
     "the opposite holds here": "the interval lies on the other side of 0",
     "does not hold here": "the rule that stands with the claim is not met",
+    "no difference found": "the interval of the difference includes 0; the wider it is, the larger a difference it may hide",
+    "no correlation found": "the interval of the correlation includes 0; the same goes for it",
+    "mixed": "different verdicts for different cases, which are named or, if many, counted",
+    "other data": "not the dataset that the statement is about; what follows is about ours",
+    UNTESTED: "no record of this run bears on it",
+}
+CLAIM_VERDICTS = WORDS | {
     "agrees": "of another network or machine than the paper's: ours is within our interval or close, or in the same order; "
     "disagrees, if not",
     "undecided": "the interval includes 0 or is too wide, or there are fewer than three repetitions",
     "unequal cost": f"the two sides' FR differ by more than {SAME_FR} points in the mean, so that a difference in accuracy "
     "would be one of cost as well",
-    "mixed": "different verdicts for different cases, which are named or, if many, counted",
     "equal by construction": "both sides of the comparison remove the same by definition: nothing to test",
     "other network": "no network that the statement is about, or one whose MACs before pruning differ from Table 1 by more "
     "than 1 %; what follows the colon is about ours",
-    "other data": "not the dataset that the statement is about; what follows the colon is about ours",
     "not fine-tuned": "accuracy after recalibrating batch norm; fine-tuning may close or reverse the gap",
     "other schedule": "accuracy after another number of epochs of fine-tuning than the paper's 70",
     "other machine": "a time on other hardware than the paper's: not comparable but for an order",
     "the paper contradicts itself": "two places of the paper disagree on it",
-    "cannot be tested with this run's records": "no record of this run bears on it",
 }
-UNTESTED = "cannot be tested with this run's records"
 
 
 class Records(NamedTuple):

@@ -411,7 +411,7 @@ def shown(n: int, frame: pd.DataFrame, caption: str = "") -> Any:
     sentences = [f"The paper's Table {n}" + "".join(f", {word}" for word in same), NOTES.get(n, ""), caption]
     text = " ".join(f"{sentence.rstrip('.')}." for sentence in sentences if sentence)
     one_line = {"selector": "td:not(:last-child)", "props": "white-space: nowrap;"}
-    style = tables.page_style(narrow.style.hide().set_caption(text), one_line, tables.VERDICT_COLUMN)
+    style = tables.verdict_style(narrow.style.hide().set_caption(text), one_line)
     return style.apply(lambda _: ["color: #767676" if other else "" for other in grey], axis=0)
 
 

@@ -11,29 +11,23 @@ import pandas as pd
 
 from prunebook.methods.baselines import CRITERIA
 from prunebook.report import mrp_evidence as by
-from prunebook.report.kcore_claims import Claim, Network, Said, by_part, table_of
+from prunebook.report.kcore_claims import WORDS, Claim, Network, Said, by_part, table_of
 from prunebook.report.mrp_evidence import Frames, Records
 from prunebook.report.mrp_tables import BRIEF, FEW, HARDLY, SAME_FR
 from prunebook.studies.mrp import PAPER, READINGS, RULES, STEPS
 from prunebook.trials import Record
 
-CLAIM_VERDICTS = {
-    "holds here": "the 95 % interval lies on the claim's side of 0, or its own rule is met",
+CLAIM_VERDICTS = WORDS | {
     "the opposite holds here": "the interval lies on the other side of 0, or the rule's test says so",
-    "does not hold here": "the rule that stands with the claim is not met",
     "not shown here": "p is not below 0.05 by the test of flipped signs after Holm's correction; of several tests, not all "
     "come out as predicted, but none that could refute the claim says the opposite",
-    "no difference found": "the interval of the difference includes 0; the wider it is, the larger a difference it may hide",
     "undecided": "the interval includes the rule's limit, or there are fewer than three repetitions or, for tests of the "
     f"hypothesis, {FEW} layers",
     "unequal cost": f"the two sides differ by more than {SAME_FR:g} point of the MACs removed in the mean, so that a "
     "difference in accuracy would be one of cost as well",
-    "mixed": "different verdicts for different cases, which are named or, if many, counted",
     "other network": "not ResNet-110; what follows is about ours",
-    "other data": "not CIFAR-10; what follows is about ours",
     "not fine-tuned": "accuracy before retraining, which may close or reverse the gap",
     "hardly fine-tuned": HARDLY,
-    "cannot be tested with this run's records": "no record of this run bears on it",
 }
 
 

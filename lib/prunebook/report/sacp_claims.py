@@ -10,18 +10,13 @@ from typing import Any
 import pandas as pd
 
 from prunebook.report import sacp_evidence as by
-from prunebook.report.kcore_claims import Claim, Network, Said, by_part, table_of
+from prunebook.report.kcore_claims import WORDS, Claim, Network, Said, by_part, table_of
 from prunebook.report.sacp_evidence import Frames, Records
 from prunebook.report.sacp_scores import FEW, RESAMPLES
 from prunebook.report.sacp_tables import PAPER_DATA, PAPER_NETWORKS, SAME_FR
 from prunebook.trials import Record
 
-CLAIM_VERDICTS = {
-    "holds here": "the 95 % interval lies on the claim's side of 0, or its own rule is met",
-    "the opposite holds here": "the interval lies on the other side of 0",
-    "does not hold here": "the rule that stands with the claim is not met",
-    "no difference found": "the interval of the difference includes 0; the wider it is, the larger a difference it may hide",
-    "no correlation found": "the interval of the correlation includes 0; the same goes for it",
+CLAIM_VERDICTS = WORDS | {
     "as random weights": "the interval excludes 0, or the rule is met, but encoders with random weights come as far: ours "
     f"is not among the outermost {100 * by.ALPHA:g} %",
     "short of random weights": "the interval excludes 0, or the rule is met, but nearly all encoders with random weights "
@@ -34,14 +29,11 @@ CLAIM_VERDICTS = {
     "unequal cost": f"the two sides' FR differ by more than {SAME_FR:g} point in the mean, so that a difference in accuracy "
     "would be one of cost as well; of two winners, in any seed",
     "follows from tau": "the printed rate lies in the middle 95 % of random candidates that meet the paper's threshold",
-    "mixed": "different verdicts for different cases, which are named or, if many, counted",
     "other network": "no network that the statement is about, or one with other layers; what follows is about ours",
-    "other data": "not the dataset that the statement is about; what follows is about ours",
     "not fine-tuned": "accuracy after recalibrating batch norm alone; training may close or reverse the gap",
     "not trained in full": "accuracy after light fine-tuning; full training may close or reverse the gap",
     "the paper contradicts itself": "two places of the paper disagree on it",
     "no number in the paper": "the paper says it, but shows nothing that could be compared",
-    "cannot be tested with this run's records": "no record of this run bears on it",
 }
 
 

@@ -579,5 +579,5 @@ def shown(n: int, frame: pd.DataFrame, caption: str = "") -> Any:
     sentences = [", ".join([f"The paper's Table {n}", *same, "CIFAR-10"]), caption]
     style = narrow.style.hide().set_caption(" ".join(f"{sentence.rstrip('.')}." for sentence in sentences if sentence))
     bold = frame.ours.tolist()
-    styled = tables.page_style(style, tables.VERDICT_COLUMN)
+    styled = tables.verdict_style(style)
     return styled.apply(lambda _: ["font-weight: bold" if ours else "" for ours in bold], axis=0)

@@ -242,14 +242,20 @@ def _day(record: Record) -> str:
     return str(record.provenance["finished"])[:10]
 
 
-# Else the longest text would be in the narrowest column.
-VERDICT_COLUMN = {"selector": "td:last-child", "props": "min-width: 26em;"}
-
-
 def page_style(style: Any, *more: Mapping[str, str]) -> Any:
     """The look of a table with much text: narrow cells, read from their upper left; `more` are styles as pandas has them."""
     cells = {"selector": "td, th", "props": "padding: 0.2em 0.45em; vertical-align: top; text-align: left;"}
     return style.set_table_styles([cells, *more])
+
+
+def verdict_style(style: Any, *more: Mapping[str, str]) -> Any:
+    """`page_style` where the last column is a verdict: a wide one, else the longest text would be in the narrowest column.
+
+    On a phone the verdict stands below its row, by the book's style sheet, which has to know how many columns are above it.
+    """
+    wide = {"selector": "td:last-child", "props": "min-width: 26em;"}
+    styled = page_style(style, *more, wide)
+    return styled.set_table_attributes(f'class="verdicts" style="--columns: {len(style.columns) - 1}"')
 
 
 def show(frame: pd.DataFrame, empty: str = "Nothing to show.") -> Any:
@@ -266,7 +272,7 @@ def compact(frame: pd.DataFrame, columns: Sequence[str] = ("network", "target"))
     return page_style(frame.drop(columns=constant).style.hide().format(precision=2, na_rep="—").set_caption(caption))
 
 
-def by(frame: pd.DataFrame, column: str) -> list[pd.DataFrame]:
+def by(frame: pd.DataFrame, column: str | list[str]) -> list[pd.DataFrame]:
     """The rows of each value of `column`, in order; of an empty frame, which may lack the column, nothing."""
     return [rows for _, rows in frame.groupby(column, sort=False)] if len(frame) else []
 

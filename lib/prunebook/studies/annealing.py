@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from prunebook import tables
 from prunebook.corruptions import KINDS, SEVERITIES
-from prunebook.errors import choose, require
+from prunebook.errors import BadValue, choose, require
 from prunebook.studies.parameters import NotebookParameters, known, listed
 from prunebook.trials import Trial
 
@@ -98,8 +98,8 @@ class Parameters(NotebookParameters):
     batch_size: int = Field(32, ge=2, le=8192, description="of training")
     networks: int = Field(1, ge=1, le=100, description="trained networks, with initial weights and batches of their own")
     rounds: int = Field(PAPER_ROUNDS, ge=1, le=1000, description="repetitions of the pruning of each network")
-    readings: list[str] = Field(["paper"], min_length=1, description=f"to compare: {'; '.join(READINGS)}")
-    choices: list[str] = Field([], description=f"other choices to try: {'; '.join(CHOICES)}")
+    readings: list[str] = Field(["paper"], min_length=1, description=f"to compare: {'; '.join(map(repr, READINGS))}")
+    choices: list[str] = Field([], description=f"other choices to try: {'; '.join(map(repr, CHOICES))}")
     target: float = Field(0.8, gt=0, lt=1, description="share of its units that each layer loses; one-shot: at most a half")
     step: float = Field(1 / 32, gt=0, lt=1, description="share that goes in one epoch of pruning, in whole units")
     every: int = Field(2, ge=1, le=1000, description="epochs of pruning from one measurement to the next")
@@ -122,22 +122,22 @@ class Parameters(NotebookParameters):
     )(listed)
 
     _known_datasets = field_validator("dataset")(known("dataset", MODELS))
-    _known_readings = field_validator("readings")(known("reading", READINGS))
-    _known_choices = field_validator("choices")(known("choice", CHOICES))
-    _known_corruptions = field_validator("corruptions")(known("corruption", KINDS))
+    _known_readings = field_validator("readings")(known("readings", READINGS))
+    _known_choices = field_validator("choices")(known("choices", CHOICES))
+    _known_corruptions = field_validator("corruptions")(known("corruptions", KINDS))
 
     @field_validator("epsilons")
     @classmethod
     def _are_distances(cls, value: list[float]) -> list[float]:
         for epsilon in value:
-            require(epsilon > 0, "epsilon", epsilon, "above 0")
+            require(epsilon > 0, "epsilons", epsilon, "above 0")
         return sorted(set(value))
 
     @field_validator("severities")
     @classmethod
     def _are_severities(cls, value: list[int]) -> list[int]:
         for severity in value:
-            require(severity in SEVERITIES, "severity", severity, "a whole number from 1 to 5")
+            require(severity in SEVERITIES, "severities", severity, "a whole number from 1 to 5")
         return sorted(set(value))
 
     @model_validator(mode="after")
@@ -162,9 +162,12 @@ class Parameters(NotebookParameters):
         return self
 
     def on(self, dataset: str) -> "Parameters":
-        """The parameters for this dataset alone."""
+        """The parameters for this dataset alone. Raises BadValue for those that cannot be."""
         changes = self.by_dataset.get(dataset, {})
-        return self.check({**self.model_dump(), "by_dataset": {}, **changes}) if changes else self
+        try:
+            return self.check({**self.model_dump(), "by_dataset": {}, **changes}) if changes else self
+        except BadValue as fault:
+            raise BadValue(f"by_dataset of {dataset}: {fault}") from None
 
     # What sections of the page are for: the notebook's cells are tagged with these names.
 

@@ -8,16 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from prunebook import data, models
 from prunebook.errors import choose, require
 from prunebook.methods.baselines import CRITERIA
-from prunebook.studies.parameters import (
-    NetworkParameters,
-    Schedule,
-    known,
-    known_archs,
-    listed,
-    shares_of_macs,
-    tables_of,
-    within,
-)
+from prunebook.studies.parameters import NetworkParameters, Schedule, known, listed, shares_of_macs, tables_of, within
 from prunebook.trials import Trial
 
 if TYPE_CHECKING:
@@ -51,6 +42,9 @@ class Candidate(NamedTuple):
     arch: str
     epochs: int
     seed: int
+
+
+CANDIDATE = "[dataset, arch, epochs from 1, seed from 0]"
 
 
 class Parameters(NetworkParameters):
@@ -109,10 +103,10 @@ class Parameters(NetworkParameters):
         "methods", "targets", "ratios", "curve", "variants", "tunings", "drops", "tables", "beside", mode="before"
     )(listed)
 
-    _known_methods = field_validator("methods")(known("method", METHODS))
-    _known_variants = field_validator("variants")(known("variant", VARIANTS))
-    _known_tunings = field_validator("tunings")(known("tuning", TRAINABLE))
-    _are_targets = field_validator("targets")(shares_of_macs("target"))
+    _known_methods = field_validator("methods")(known("methods", METHODS))
+    _known_variants = field_validator("variants")(known("variants", VARIANTS))
+    _known_tunings = field_validator("tunings")(known("tunings", TRAINABLE))
+    _are_targets = field_validator("targets")(shares_of_macs("targets"))
     _are_tables = field_validator("tables")(tables_of("thesis", 2, 3))
 
     @field_validator("ratios", "curve")
@@ -125,7 +119,7 @@ class Parameters(NetworkParameters):
     @field_validator("drops")
     @classmethod
     def _are_drops(cls, value: list[float]) -> list[float]:
-        return within("drop", value, 0, 100, "points of accuracy above 0 and below 100", ends=False)
+        return within("drops", value, 0, 100, "points of accuracy above 0 and below 100", ends=False)
 
     @field_validator("quantiles")
     @classmethod
@@ -133,6 +127,14 @@ class Parameters(NetworkParameters):
         for pair in value:
             inside = len(pair) == 2 and 0 <= pair[0] <= pair[1] <= 1
             require(inside, "quantiles", pair, "two numbers [alpha, beta], 0 <= alpha <= beta <= 1")
+        return value
+
+    @field_validator("candidates", mode="before")
+    @classmethod
+    def _are_candidates(cls, value: Any) -> Any:
+        for one in listed(value):
+            whole = isinstance(one, list | tuple) and len(one) == len(Candidate._fields)
+            require(whole, "candidates", one, f"a list of networks, each {CANDIDATE}")
         return value
 
     @field_validator("seeds_of")
@@ -145,7 +147,7 @@ class Parameters(NetworkParameters):
     @field_validator("beside")
     @classmethod
     def _are_runs(cls, value: list[str]) -> list[str]:
-        return list(dict.fromkeys(choose("run", run, _notebook().description.runs) for run in value))
+        return list(dict.fromkeys(choose("beside", run, _notebook().description.runs) for run in value))
 
     @field_validator("transfer_to")
     @classmethod
@@ -180,14 +182,9 @@ class Parameters(NetworkParameters):
             (self.transfer_to is None) == (not self.candidates), "candidates", self.candidates, "given where transfer_to is"
         )
         for candidate in self.candidates:
-            choose("dataset of a candidate", candidate.dataset, data.names())
-            require(
-                candidate.epochs >= 1 and candidate.seed >= 0,
-                "candidate",
-                list(candidate),
-                "[dataset, arch, epochs from 1, seed from 0]",
-            )
-        known_archs(candidate.arch for candidate in self.candidates)
+            choose("dataset of candidates", candidate.dataset, data.names())
+            choose("arch of candidates", candidate.arch, models.names())
+            require(candidate.epochs >= 1 and candidate.seed >= 0, "candidates", list(candidate), CANDIDATE)
         for arch in self.arch:
             models.check(arch, self.options.get(arch, {}))
         return self

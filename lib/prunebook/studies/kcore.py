@@ -79,15 +79,17 @@ class Parameters(NetworkParameters):
             ": ".join(map(str, *one.items())) if isinstance(one, dict) and len(one) == 1 else one for one in listed(value)
         ]
 
-    _known_scores = field_validator("scores", "finetune_scores")(known("score", SCORES))
-    _known_variants = field_validator("variants")(known("variant", VARIANTS))
+    _known_scores = field_validator("scores")(known("scores", SCORES))
+    _known_finetune_scores = field_validator("finetune_scores")(known("finetune_scores", SCORES))
+    _known_criterion = field_validator("criterion")(known("criterion", models.names()))
+    _known_variants = field_validator("variants")(known("variants", VARIANTS))
 
     @field_validator("taus")
     @classmethod
     def _in_range(cls, value: list[float]) -> list[float]:
-        return within("tau", value, 0, 1, "a number from 0 to 1")
+        return within("taus", value, 0, 1, "a number from 0 to 1")
 
-    _are_targets = field_validator("targets")(shares_of_macs("target"))
+    _are_targets = field_validator("targets")(shares_of_macs("targets"))
     _are_tables = field_validator("tables")(tables_of("paper", 1, 8))
 
     @model_validator(mode="after")

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from prunebook import features, models
 from prunebook.errors import choose, require
 from prunebook.methods.baselines import CRITERIA
-from prunebook.studies.parameters import NetworkParameters, Schedule, known, listed, within
+from prunebook.studies.parameters import NetworkParameters, Schedule, known, listed, shares_of_macs
 from prunebook.trials import Trial
 
 MRP = "mrp"
@@ -58,7 +58,7 @@ class Parameters(NetworkParameters):
     seeds: int = Field(1, ge=1, le=100, description="repetitions of everything drawn: images, batches, initial weights")
     seeds_of: dict[str, int] = Field({}, description="other numbers of repetitions by architecture, such as {resnet56: 1}")
     images: int = Field(100, ge=1, le=100_000, description="training images that feature maps are taken from")
-    methods: list[str] = Field([], description=f"to compare at equal MACs: {'; '.join(METHODS)}")
+    methods: list[str] = Field([], description=f"to compare at equal MACs: {'; '.join(map(repr, METHODS))}")
     targets: list[float] = Field([0.5], min_length=1, description="shares of the MACs to remove")
     finetune: int = Field(0, ge=0, le=1000, description="epochs of fine-tuning of every pruned network; 0: none")
     finetune_images: int | None = Field(None, ge=2, description="training images of fine-tuning, drawn once; default: all")
@@ -80,14 +80,10 @@ class Parameters(NetworkParameters):
 
     _as_list = field_validator("methods", "targets", "variants", "graphs", "roles", mode="before")(listed)
 
-    _known_methods = field_validator("methods")(known("method", METHODS))
-    _known_variants = field_validator("variants")(known("variant", VARIANTS))
-    _known_roles = field_validator("roles")(known("graph", (MRP, *GRAPHS)))
-
-    @field_validator("targets")
-    @classmethod
-    def _are_targets(cls, value: list[float]) -> list[float]:
-        return within("target", value, 0, 1, "a share of the MACs between 0 and 1, such as 0.5", ends=False)
+    _known_methods = field_validator("methods")(known("methods", METHODS))
+    _known_variants = field_validator("variants")(known("variants", VARIANTS))
+    _known_roles = field_validator("roles")(known("roles", (MRP, *GRAPHS)))
+    _are_targets = field_validator("targets")(shares_of_macs("targets"))
 
     @field_validator("seeds_of")
     @classmethod

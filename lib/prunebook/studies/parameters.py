@@ -28,7 +28,8 @@ class NotebookParameters(BaseModel):
         try:
             return cls.model_validate(dict(values))
         except ValidationError as fault:
-            raise BadValue(sentence(fault, cls)) from None
+            notebook = cls.__module__.rpartition(".")[2]
+            raise BadValue(sentence(fault, cls, f"prunebook list {notebook}")) from None
 
     @classmethod
     def inherited(cls, run: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,7 +73,7 @@ def shares_of_macs(name: str) -> Callable[[Iterable[float]], list[float]]:
 def tables_of(text: str, first: int, last: int) -> Callable[[Iterable[int]], list[int]]:
     """A validator of a list of tables that a text has, by their numbers."""
     allowed = f"one of the {text}'s tables {first} {'and' if last == first + 1 else 'to'} {last}"
-    return lambda values: [int(table) for table in within("table", values, first, last, allowed)]
+    return lambda values: [int(table) for table in within("tables", values, first, last, allowed)]
 
 
 class NetworkParameters(NotebookParameters):
@@ -95,16 +96,12 @@ class NetworkParameters(NotebookParameters):
     batch_size: int = Field(64, ge=2, le=8192, description="of training and fine-tuning")
 
     _lists = field_validator("dataset", "arch", mode="before")(listed)
+    _known_arch = field_validator("arch")(known("arch", models.names()))
 
     @field_validator("dataset")
     @classmethod
     def _known_dataset(cls, value: list[str]) -> list[str]:
         return [v if v.startswith("image_folder:") else choose("dataset", v, data.names()) for v in dict.fromkeys(value)]
-
-    @field_validator("arch")
-    @classmethod
-    def _known_arch(cls, value: list[str]) -> list[str]:
-        return known_archs(value)
 
     @model_validator(mode="after")
     def _one_dataset_for_weights(self) -> Self:
@@ -123,11 +120,6 @@ class NetworkParameters(NotebookParameters):
         """BadValue where the schedule of this name is "step", and its length is missing."""
         stepped = getattr(self, schedule) == "step"
         require(not stepped or getattr(self, every) is not None, every, None, f"given where {schedule} is 'step'")
-
-
-def known_archs(value: Iterable[str]) -> list[str]:
-    """The names, without repetitions. BadValue for one that is no architecture."""
-    return known("arch", models.names())(value)
 
 
 def _assigned(source: str) -> list[str]:

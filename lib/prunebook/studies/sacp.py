@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator, model_validator
 
 from prunebook import models
-from prunebook.errors import BadValue, nearest, require
+from prunebook.errors import BadValue, nearest, require, short
 from prunebook.studies.parameters import NetworkParameters, Schedule, known, listed, shares_of_macs, tables_of
 from prunebook.trials import Trial
 from prunebook.trials.tasks import Fit
@@ -92,10 +92,10 @@ class Parameters(NetworkParameters):
     _as_list = field_validator("shares", "ms", "tables", mode="before")(listed)
     _as_lists = field_validator(*LISTS, mode="before")(lambda value: _each(value, listed))
 
-    _known_encoders = field_validator("encoders")(lambda value: _each(value, known("encoder", ENCODERS)))
-    _known_searches = field_validator("searches")(lambda value: _each(value, known("search", SEARCHES)))
+    _known_encoders = field_validator("encoders")(lambda value: _each(value, known("encoders", ENCODERS)))
+    _known_searches = field_validator("searches")(lambda value: _each(value, known("searches", SEARCHES)))
 
-    _are_shares = field_validator("shares")(shares_of_macs("share"))
+    _are_shares = field_validator("shares")(shares_of_macs("shares"))
     _are_tables = field_validator("tables")(tables_of("paper", 3, 4))
 
     @field_validator("tau", *COUNTS, mode="before")
@@ -108,7 +108,9 @@ class Parameters(NetworkParameters):
                 number.validate_python(one)
             except ValidationError:
                 kind = "a whole number" if whole else "a number"
-                raise BadValue(f"{info.field_name} is {one!r}, but must be {kind}, or one for each architecture") from None
+                raise BadValue(
+                    f"{info.field_name} is {short(one)}, but must be {kind}, or one for each architecture"
+                ) from None
         return value
 
     @field_validator("tau")
