@@ -74,7 +74,7 @@ def show(name: str) -> Any:
     found = read(name)
     if found is None:
         return Markdown(f"Not measured here yet: `python benchmarks/bench_{name}.py --write` does it.")
-    style = table(found.figures).style.hide().set_caption(_circumstances(found.made))
+    style = table(found.figures).style.hide().set_caption(circumstances(found.made))
     return tables.page_style(style, {"selector": "caption", "props": "caption-side: bottom;"})
 
 
@@ -107,7 +107,7 @@ def _digits(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _circumstances(made: dict[str, Any]) -> str:
+def circumstances(made: dict[str, Any]) -> str:
     own = {name: value for name, value in made.items() if name not in ("code", "environment", "hardware", "finished")}
     hardware, versions = made["hardware"], made["environment"]
     sentences = [

@@ -68,6 +68,8 @@ class Cluster:
         except Exception as fault:  # Ray raises that itself where its own processes take too long to start
             said = " ".join(str(fault).split())
             raise BadValue(f"no Ray cluster at {self.demand.address!r}: {said[:200]}") from None
+        if self.demand.address == "local":
+            self._require_that_it_has()
         calls = self._ray.remote(num_cpus=self.demand.cpus, num_gpus=self.demand.gpus, max_retries=RETRIES)
         self._compute = calls(_compute_on_node)
         return self
@@ -88,6 +90,16 @@ class Cluster:
         if self.demand.gpus:
             room = min(room, there.get("GPU", 0) // self.demand.gpus)
         return max(1, int(room))
+
+    def _require_that_it_has(self) -> None:
+        """Refuse what this machine would wait for in vain. A cluster by its address may grow."""
+        there = self._ray.cluster_resources()
+        asked = (("cpus per trial", self.demand.cpus, "CPU", "cores"), ("GPUs per trial", self.demand.gpus, "GPU", "GPUs"))
+        for name, wanted, kind, what in asked:
+            most = there.get(kind, 0)
+            if wanted > most:
+                self._ray.shutdown()
+            require(wanted <= most, name, wanted, f"at most {most:g}, the {what} of this machine's cluster")
 
     def start(self, trial: Trial) -> None:
         module = trial.definition.run.__module__
