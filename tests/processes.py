@@ -6,9 +6,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 import prunebook
 
@@ -49,20 +51,47 @@ def wait_for(condition: Callable[[], Any], process: subprocess.Popen[str] | None
 
 @contextmanager
 def cluster(**head: Any) -> Iterator[Any]:
-    """A Ray cluster whose nodes are processes of this machine: `add_node` gives it another, `remove_node` kills one.
-
-    Skips the test where Ray's processes do not start in Ray's own time, which is short for a busy machine.
-    """
-    import pytest
+    """A Ray cluster whose nodes are processes of this machine: `add_node` gives it another, `remove_node` kills one."""
     from ray.cluster_utils import Cluster
 
-    small = {"include_dashboard": False, "object_store_memory": 80 * 2**20}
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
+    small = {"include_dashboard": False, "object_store_memory": 80 * 2**20}
+    with starts_of_ray():
         found = Cluster(initialize_head=True, head_node_args=small | head)
-    except Exception as fault:
-        pytest.skip(f"no Ray cluster starts here: {' '.join(str(fault).split())[:200]}")
     try:
         yield found
     finally:
         found.shutdown()
+
+
+_too_slow: list[str] = []  # what Ray said when it did not start
+
+
+@contextmanager
+def starts_of_ray() -> Iterator[None]:
+    """Around what starts Ray: skip the test where that takes longer than Ray waits, which is not long for a busy machine.
+
+    Then skip those that follow at once, and end the processes that Ray has left behind, which would slow them all.
+    """
+    if _too_slow:
+        pytest.skip(_too_slow[0])
+    before = set(_children())
+    try:
+        yield
+    except Exception as fault:
+        said = " ".join(str(fault).split())
+        if "timed out during startup" not in said:
+            raise
+        for process in set(_children()) - before:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        _too_slow.append(said[:200])
+        pytest.skip(_too_slow[0])
+
+
+def _children() -> Iterator[int]:
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            number, _, rest = path.read_text().partition(" ")
+            if int(rest.rpartition(")")[2].split()[1]) == os.getpid():
+                yield int(number)

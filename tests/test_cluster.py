@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from chaos import cases, fault
-from processes import HEARS_CTRL_C, cluster, press_ctrl_c, python_path, start, wait_for
+from processes import HEARS_CTRL_C, cluster, press_ctrl_c, python_path, start, starts_of_ray, wait_for
 from pydantic import Field
 
 from prunebook import cli, trials, weights
@@ -86,12 +86,8 @@ def two_places():
 
 
 def run(wanted, **options):
-    try:
+    with starts_of_ray():
         return trials.run(wanted, engine="ray", progress=False, device="cpu", **options)
-    except BadValue as refusal:
-        if "timed out during startup" in str(refusal):  # Ray gives its own processes 15 s, on a busy machine too few
-            pytest.skip(str(refusal))
-        raise
 
 
 @with_ray
