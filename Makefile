@@ -73,6 +73,7 @@ bench: $(READY) ## the speed and memory figures of this machine
 	$(BIN)/python benchmarks/bench_sacp.py
 	$(BIN)/python benchmarks/bench_mrp.py
 	$(BIN)/python benchmarks/bench_annealing.py
+	$(BIN)/python benchmarks/bench_runs.py
 
 data: $(READY) ## download a dataset, checksums included: DATASET=cifar10
 	@test -n "$$DATASET" || { echo "Which one? For example: make data DATASET=cifar10"; exit 2; }
