@@ -189,7 +189,8 @@ SMALL = {
     "dataset": "image_folder:some", "size": 32, "arch": "resnet20", "options": "{resnet20: {width: 0.25}}", "batch_size": 16,
     "epochs": 1, "lr": 0.01, "images": 10, "taus": 0.7, "finetune": "{}", "criterion": "[]",
 }  # fmt: skip
-SLACK = {
+# Of what is trained, since batch norm sees a process's share of a batch; one of 24 images is 4.2 points.
+SLACK = {"top1": 10.0, "f1": 0.2, "loss": 0.02}
     "top1": 10.0,
     "f1": 0.2,
     "loss": 0.02,
