@@ -191,10 +191,6 @@ SMALL = {
 }  # fmt: skip
 # Of what is trained, since batch norm sees a process's share of a batch; one of 24 images is 4.2 points.
 SLACK = {"top1": 10.0, "f1": 0.2, "loss": 0.02}
-    "top1": 10.0,
-    "f1": 0.2,
-    "loss": 0.02,
-}  # of what is trained: batch norm sees a process's share of a batch; one of 24 is 4.2
 
 
 @pytest.fixture
