@@ -55,7 +55,7 @@ def cluster(**head: Any) -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    small = {"include_dashboard": False, "object_store_memory": 80 * 2**20}
+    small = {"include_dashboard": False, "no_monitor": True, "include_log_monitor": False, "object_store_memory": 80 * 2**20}
     with starts_of_ray():
         found = Cluster(initialize_head=True, head_node_args=small | head)
     try:

@@ -46,7 +46,7 @@ class Stop(Parameters):
 @task("stopover", version=1, parameters=Stop)
 def stopover(p, context):
     attempts = len(list(Path(p.log).glob(f"{p.x} *")))
-    (Path(p.log) / f"{p.x} {attempts}").touch()
+    (Path(p.log) / f"{p.x} {attempts}").write_text(str(os.getpid()))
     deadline = time.monotonic() + 120
     while p.meets is not None and not (Path(p.log) / f"{p.meets} 0").exists():
         assert time.monotonic() < deadline, "no other trial at the same time"
@@ -115,8 +115,11 @@ def test_what_was_in_flight_on_a_node_that_is_killed_runs_again_elsewhere_and_ea
     )
 
     def kill() -> None:
-        wait_for(lambda: (elsewhere / "1 0").exists() and (elsewhere / "2 0").exists())
+        first = [elsewhere / "1 0", elsewhere / "2 0"]
+        wait_for(lambda: all(path.exists() and path.read_text() for path in first))
+        processes = [Path("/proc") / path.read_text() for path in first]
         nodes.remove_node(other, allow_graceful=False)
+        wait_for(lambda: sum(process.exists() for process in processes) == 1)
         (elsewhere.parent / "go").touch()
 
     wanted = [Trial("stopover", {"x": x, "stays": True, "log": str(elsewhere)}) for x in range(1, 7)]
@@ -124,7 +127,8 @@ def test_what_was_in_flight_on_a_node_that_is_killed_runs_again_elsewhere_and_ea
         cluster(num_cpus=1) as nodes,
         fault("a node of a Ray cluster is killed", "its trial runs elsewhere; each has one record"),
     ):
-        other = nodes.add_node(num_cpus=1, object_store_memory=80 * 2**20)
+        with starts_of_ray():
+            other = nodes.add_node(num_cpus=1, object_store_memory=80 * 2**20)
         killer = threading.Thread(target=kill)
         killer.start()
         found = run(wanted, demand=Demand(nodes.address))
@@ -187,9 +191,8 @@ def test_a_share_of_a_gpu_is_asked_for_and_so_many_trials_share_one(elsewhere, m
         (Demand(cpus=512), "cpus per trial is 512, but must be at most"),
     ],
 )
-def test_what_this_machine_does_not_have_is_refused_and_not_waited_for(demand, words, elsewhere):
-    if demand.gpus and torch.cuda.is_available():
-        pytest.skip("this machine has a GPU")
+def test_what_this_machine_does_not_have_is_refused_and_not_waited_for(demand, words, elsewhere, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     with pytest.raises(BadValue, match=words):
         run([Trial("stopover", {"x": 5, "log": str(elsewhere)})], demand=demand)
     assert list(elsewhere.iterdir()) == []
