@@ -89,9 +89,19 @@ def starts_of_ray() -> Iterator[None]:
         pytest.skip(_too_slow[0])
 
 
-def _children() -> Iterator[int]:
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            number, _, rest = path.read_text().partition(" ")
-            if int(rest.rpartition(")")[2].split()[1]) == os.getpid():
-                yield int(number)
+def is_alive(process: int) -> bool:
+    """Whether there is a process of this number that has not ended, asked about or not."""
+    return bool(stat := _stat(process)) and stat[0] != "Z"
+
+
+def _children() -> list[int]:
+    numbers = (int(path.name) for path in Path("/proc").glob("[0-9]*"))
+    return [number for number in numbers if (stat := _stat(number)) and int(stat[1]) == os.getpid()]
+
+
+def _stat(process: int) -> list[str]:
+    """State, parent's number and more of a process; nothing where there is none."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from chaos import cases, fault
-from processes import HEARS_CTRL_C, cluster, press_ctrl_c, python_path, start, starts_of_ray, wait_for
+from processes import HEARS_CTRL_C, cluster, is_alive, press_ctrl_c, python_path, start, starts_of_ray, wait_for
 from pydantic import Field
 
 from prunebook import cli, trials, weights
@@ -117,9 +117,9 @@ def test_what_was_in_flight_on_a_node_that_is_killed_runs_again_elsewhere_and_ea
     def kill() -> None:
         first = [elsewhere / "1 0", elsewhere / "2 0"]
         wait_for(lambda: all(path.exists() and path.read_text() for path in first))
-        processes = [Path("/proc") / path.read_text() for path in first]
+        processes = [int(path.read_text()) for path in first]
         nodes.remove_node(other, allow_graceful=False)
-        wait_for(lambda: sum(process.exists() for process in processes) == 1)
+        wait_for(lambda: sum(map(is_alive, processes)) == 1)
         (elsewhere.parent / "go").touch()
 
     wanted = [Trial("stopover", {"x": x, "stays": True, "log": str(elsewhere)}) for x in range(1, 7)]

@@ -516,7 +516,8 @@ def test_after_its_fault():
     raise AssertionError
 
 def test_of_another_machine():
-    pytest.skip("no small disk")
+    with fault("three", "well"):
+        pytest.skip("no small disk")
 """
 
 
