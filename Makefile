@@ -62,7 +62,7 @@ run: $(READY) ## one run of a notebook: NB=kcore RUN=quick ARGS="-p taus '[0.65,
 	$(BIN)/prunebook run "$$NB" "$$RUN" $(ARGS)
 
 chaos: $(READY) ## kill, fill, flip and lie: many faults on purpose, and the table of what became of them
-	PRUNEBOOK_CHAOS=$(CURDIR)/benchmarks/results_faults.json $(BIN)/pytest tests/test_faults.py tests/test_cluster.py
+	PRUNEBOOK_CHAOS=$(CURDIR)/benchmarks/results_faults.json $(BIN)/pytest tests/test_faults.py tests/test_reproducible.py tests/test_cluster.py
 
 serve: $(READY) ## the built book at http://localhost:8000 (PORT=...)
 	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
@@ -73,6 +73,7 @@ bench: $(READY) ## the speed and memory figures of this machine
 	$(BIN)/python benchmarks/bench_sacp.py
 	$(BIN)/python benchmarks/bench_mrp.py
 	$(BIN)/python benchmarks/bench_annealing.py
+	$(BIN)/python benchmarks/bench_runs.py
 
 data: $(READY) ## download a dataset, checksums included: DATASET=cifar10
 	@test -n "$$DATASET" || { echo "Which one? For example: make data DATASET=cifar10"; exit 2; }

@@ -7,6 +7,10 @@ import torch
 from prunebook.trials import Store
 
 
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    chaos.note(report)
+
+
 def pytest_sessionfinish() -> None:
     chaos.write_table()
 

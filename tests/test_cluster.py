@@ -5,17 +5,21 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
-from chaos import fault
+from chaos import cases, fault
+from processes import HEARS_CTRL_C, cluster, is_alive, press_ctrl_c, python_path, start, starts_of_ray, wait_for
 from pydantic import Field
 
 from prunebook import cli, trials, weights
 from prunebook.errors import BadValue
-from prunebook.trials import Store, Trial
+from prunebook.trials import Store, Trial, engine
+from prunebook.trials import cluster as cluster_module
 from prunebook.trials.cluster import Demand
 from prunebook.trials.engine import Context
 from prunebook.trials.trial import Parameters, task
@@ -31,6 +35,7 @@ class Stop(Parameters):
     x: int
     log: str
     meets: int | None = Field(None, description="the trial that has to be in flight at the same time")
+    stays: bool = Field(False, description="until the file go lies beside the log")
     dies: bool = Field(False, description="at the first attempt its process is killed")
     fails: bool = False
 
@@ -41,23 +46,31 @@ class Stop(Parameters):
 @task("stopover", version=1, parameters=Stop)
 def stopover(p, context):
     attempts = len(list(Path(p.log).glob(f"{p.x} *")))
-    (Path(p.log) / f"{p.x} {attempts}").touch()
+    (Path(p.log) / f"{p.x} {attempts}").write_text(str(os.getpid()))
     deadline = time.monotonic() + 120
     while p.meets is not None and not (Path(p.log) / f"{p.meets} 0").exists():
         assert time.monotonic() < deadline, "no other trial at the same time"
+        time.sleep(0.02)
+    while p.stays and not (Path(p.log).parent / "go").exists():
+        assert time.monotonic() < deadline, "never told to go"
         time.sleep(0.02)
     if p.dies and attempts == 0:
         os.kill(os.getpid(), signal.SIGKILL)
     if p.fails:
         raise BadValue(f"nothing to be done in {p.x}")
-    return {"process": os.getpid(), "threads": torch.get_num_threads()}
+    return {"process": os.getpid(), "threads": torch.get_num_threads(), "given": _given()}
+
+
+def _given() -> dict[str, float]:
+    """What of the cluster this process has, as the cluster says; nothing elsewhere."""
+    ray = sys.modules.get("ray")
+    return ray.get_runtime_context().get_assigned_resources() if ray and ray.is_initialized() else {}
 
 
 @pytest.fixture
 def elsewhere(tmp_path, monkeypatch) -> Path:
     """Nodes find this module; records go to a folder of their own, and nothing is published."""
-    before = os.environ.get("PYTHONPATH", "")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), before]))
+    monkeypatch.setenv("PYTHONPATH", python_path())
     monkeypatch.setenv("PRUNEBOOK_HOME", str(tmp_path / "project"))
     monkeypatch.setenv("PRUNEBOOK_CACHE", str(tmp_path / "cache"))
     (tmp_path / "log").mkdir()
@@ -73,25 +86,147 @@ def two_places():
 
 
 def run(wanted, **options):
-    try:
+    with starts_of_ray():
         return trials.run(wanted, engine="ray", progress=False, device="cpu", **options)
-    except BadValue as refusal:
-        if "timed out during startup" in str(refusal):  # Ray gives its own processes 15 s, on a busy machine too few
-            pytest.skip(str(refusal))
-        raise
 
 
 @with_ray
 def test_trials_run_side_by_side_and_one_whose_process_is_lost_runs_again_and_once(elsewhere, two_places):
     given = [{"x": 1, "meets": 2}, {"x": 2, "meets": 1}, {"x": 3, "dies": True}]
-    found = run([Trial("stopover", {**one, "log": str(elsewhere)}) for one in given])
     with fault("SIGKILL of a trial's process on a Ray cluster", "the trial runs again; each has one record"):
+        found = run([Trial("stopover", {**one, "log": str(elsewhere)}) for one in given])
         assert len(found) == 3
         assert os.getpid() not in {record.result["process"] for record in found}
         assert {record.result["threads"] for record in found} == {1}
         assert sorted(path.name for path in elsewhere.iterdir()) == ["1 0", "2 0", "3 0", "3 1"]
         assert len(list(Store().local.glob("*/*.json"))) == 3
     assert os.environ["PRUNEBOOK_CACHE"] == str(elsewhere.parent / "cache")
+
+
+@with_ray
+@pytest.mark.parametrize("number", cases(1, 5))
+def test_what_was_in_flight_on_a_node_that_is_killed_runs_again_elsewhere_and_each_trial_has_one_record(
+    number, elsewhere, monkeypatch
+):
+    written = Counter()
+    put = Store.put
+    monkeypatch.setattr(
+        Store, "put", lambda self, trial, record: (written.update([trial.params["x"]]), put(self, trial, record))[1]
+    )
+
+    def kill() -> None:
+        first = [elsewhere / "1 0", elsewhere / "2 0"]
+        wait_for(lambda: all(path.exists() and path.read_text() for path in first))
+        processes = [int(path.read_text()) for path in first]
+        nodes.remove_node(other, allow_graceful=False)
+        wait_for(lambda: sum(map(is_alive, processes)) == 1)
+        (elsewhere.parent / "go").touch()
+
+    wanted = [Trial("stopover", {"x": x, "stays": True, "log": str(elsewhere)}) for x in range(1, 7)]
+    with (
+        cluster(num_cpus=1) as nodes,
+        fault("a node of a Ray cluster is killed", "its trial runs elsewhere; each has one record"),
+    ):
+        with starts_of_ray():
+            other = nodes.add_node(num_cpus=1, object_store_memory=80 * 2**20)
+        killer = threading.Thread(target=kill)
+        killer.start()
+        found = run(wanted, demand=Demand(nodes.address))
+        killer.join()
+        assert [record.params["x"] for record in found] == [1, 2, 3, 4, 5, 6]
+        assert written == dict.fromkeys(range(1, 7), 1)
+        attempts = Counter(path.name.partition(" ")[0] for path in elsewhere.iterdir())
+        assert sorted(attempts.values()) == [1, 1, 1, 1, 1, 2]
+        assert {attempts["1"], attempts["2"]} == {1, 2}  # one of the two that were in flight
+        assert len(list(Store().local.glob("*/*.json"))) == 6
+        assert verify().bad == []
+
+
+@with_ray
+def test_a_share_of_a_gpu_is_asked_for_and_so_many_trials_share_one(elsewhere, monkeypatch):
+    """A node may say that it has a GPU. No trial looks for it: they are told to compute on the CPU."""
+
+    class OnCpu(cluster_module.Cluster):
+        def __init__(self, demand, store, device):
+            super().__init__(demand, store, device)
+            assert self.device == "cuda"
+            self.device = "cpu"
+
+        def __enter__(self):
+            super().__enter__()
+            places.append(self.places())
+            return self
+
+    monkeypatch.setattr(engine, "Cluster", OnCpu)
+    places: list[int] = []
+    circle = [{"x": x, "meets": x % 4 + 1} for x in range(1, 5)]  # none of four would end without the next one
+    pair = [{"x": x, "stays": True} for x in (5, 6)]
+    with cluster(num_cpus=8, num_gpus=1) as nodes:
+        found = run(
+            [Trial("stopover", {**one, "log": str(elsewhere)}) for one in circle], demand=Demand(nodes.address, 2, 0.25)
+        )
+        assert [record.result["given"] for record in found] == [{"CPU": 2, "GPU": 0.25}] * 4
+        assert len({record.result["process"] for record in found}) == 4
+        assert {record.result["threads"] for record in found} == {2}
+
+        def look() -> None:
+            wait_for(lambda: len(list(elsewhere.iterdir())) > 4)
+            time.sleep(2)  # for the other one to begin, if it could
+            begun.append(len(list(elsewhere.iterdir())) - 4)
+            (elsewhere.parent / "go").touch()
+
+        begun: list[int] = []
+        threading.Thread(target=look).start()
+        found = run([Trial("stopover", {**one, "log": str(elsewhere)}) for one in pair], demand=Demand(nodes.address, 1, 1))
+        assert [record.result["given"] for record in found] == [{"CPU": 1, "GPU": 1}] * 2
+    assert begun == [1]
+    assert places == [4, 1]
+
+
+@with_ray
+@pytest.mark.parametrize(
+    ("demand", "words"),
+    [
+        (Demand(gpus=0.5), "GPUs per trial is 0.5, but must be at most 0"),
+        (Demand(cpus=512), "cpus per trial is 512, but must be at most"),
+    ],
+)
+def test_what_this_machine_does_not_have_is_refused_and_not_waited_for(demand, words, elsewhere, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(BadValue, match=words):
+        run([Trial("stopover", {"x": 5, "log": str(elsewhere)})], demand=demand)
+    assert list(elsewhere.iterdir()) == []
+
+
+SCRIPT = (
+    HEARS_CTRL_C
+    + """
+import sys
+import test_cluster
+from prunebook import cli, trials
+wanted = [trials.Trial("stopover", {"x": x, "stays": x > 1, "log": sys.argv[1]}) for x in (1, 2)]
+test_cluster.torch.set_num_threads(1)
+trials.run(wanted, engine="ray", progress=False, device="cpu")
+"""
+)
+
+
+@with_ray
+def test_ctrl_c_ends_the_cluster_of_this_machine_and_keeps_what_is_finished(elsewhere, tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    process = start([tmp_path / "script.py", elsewhere])
+    try:
+        wait_for(lambda: (elsewhere / "2 0").exists(), process)
+    except AssertionError as told:
+        if "timed out during startup" in str(told):
+            pytest.skip("Ray's processes do not start in Ray's own time")
+        raise
+    press_ctrl_c(process)
+    _, errors = process.communicate(timeout=120)  # returns once no process holds standard error: those of Ray have ended
+    assert errors.rstrip().endswith("KeyboardInterrupt")
+    assert [path.stem for path in (tmp_path / "cache" / "records").glob("*/*.json")] == [
+        Trial("stopover", {"x": 1, "log": str(elsewhere)}).key
+    ]
 
 
 @with_ray

@@ -1,6 +1,7 @@
 """Two processes that train together on photographs, compared with one process. torchrun runs this file itself."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from processes import python_path
 from torch import nn
 
-from prunebook import data, distributed, models, training, trials
+from prunebook import cli, data, distributed, models, training, trials
 from prunebook.errors import BadValue
 from prunebook.trials import Store, Trial
 from prunebook.trials.trial import Parameters, task
@@ -87,14 +89,15 @@ def everything(folder: Path) -> dict[str, Any]:
     }
 
 
-def together(folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run this file in two processes. On a busy machine gloo's processes sometimes miss each other: then once more."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", __file__, folder]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "GLOO_SOCKET_IFNAME": "lo"}
-    for patience in (60, 60, 120):
+def together(arguments: list[Any], **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run two processes. On a busy machine gloo's processes sometimes miss each other: then once more."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *arguments]
+    alone = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": python_path()}
+    for patience in (60, 120, 240):
         process = subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-        )
+            list(map(str, command)), env=os.environ | alone | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, start_new_session=True,
+        )  # fmt: skip
         try:
             output, errors = process.communicate(timeout=patience)
         except subprocess.TimeoutExpired:
@@ -118,7 +121,7 @@ def found(tmp_path_factory) -> dict[str, Any]:
     """`everything` of both processes, as 0 and 1, and of one "alone"; the "folder"; and how the two "ended"."""
     folder = tmp_path_factory.mktemp("together")
     pictures(folder)
-    ended = together(folder)
+    ended = together([__file__, folder])
     assert (folder / "1.pt").exists(), ended.stderr
     both = {rank: torch.load(folder / f"{rank}.pt") for rank in (0, 1)}
     return {**both, "alone": everything(folder), "folder": folder, "ended": ended}
@@ -178,6 +181,75 @@ def test_a_failure_in_one_process_ends_all_at_once(found):
     assert "no such picture" in found["ended"].stderr
     assert found["ended"].returncode == 1
     assert not (found["folder"] / "went-on").exists()
+
+
+# The command of the how-to on a folder of photographs, at a size for the tests
+
+SMALL = {
+    "dataset": "image_folder:some", "size": 32, "arch": "resnet20", "options": "{resnet20: {width: 0.25}}", "batch_size": 16,
+    "epochs": 1, "lr": 0.01, "images": 10, "taus": 0.7, "finetune": "{}", "criterion": "[]",
+}  # fmt: skip
+# Of what is trained, since batch norm sees a process's share of a batch; one of 24 images is 4.2 points.
+SLACK = {"top1": 10.0, "f1": 0.2, "loss": 0.02}
+
+
+@pytest.fixture
+def some_photographs(tmp_path) -> Path:
+    """24 photographs of ants and bees to learn from and 12 to be tested on, of each class."""
+    whole = data.paths.data_root() / "hymenoptera"
+    if not whole.is_dir():
+        pytest.skip("there is no hymenoptera in PRUNEBOOK_DATA")
+    for part, count in (("train", 24), ("val", 12)):
+        for name in ("ants", "bees"):
+            there = tmp_path / "some" / part / name
+            there.mkdir(parents=True)
+            for photograph in sorted((whole / part / name).glob("*.jpg"))[:count]:
+                (there / photograph.name).symlink_to(photograph)
+    return tmp_path
+
+
+def records(cache: Path) -> dict[str, dict[str, Any]]:
+    return {record.task: vars(record) for record in Store(cache / "records", cache / "none").records()}
+
+
+@pytest.mark.data
+def test_the_printed_command_makes_the_records_of_one_process_on_photographs(
+    some_photographs, tmp_path, monkeypatch, capsys
+):
+    how_to = (Path(__file__).parents[1] / "book" / "how-to.md").read_text()
+    printed = next(line for line in how_to.splitlines() if line.startswith(".venv/bin/torchrun"))
+    torchrun, command = printed.split(" -m prunebook.cli ")
+    assert torchrun == ".venv/bin/torchrun --standalone --nproc-per-node 8"
+    small = [word for name, value in SMALL.items() for word in ("-p", name, str(value))]
+    arguments = [*command.split(), *small, "--device", "cpu", "--trials-only"]
+    monkeypatch.setenv("PRUNEBOOK_DATA", str(some_photographs))
+    caches = {name: tmp_path / name for name in ("alone", "together", "pruned together")}
+    monkeypatch.setenv("PRUNEBOOK_CACHE", str(caches["alone"]))
+    assert cli.main([*arguments, "--workers", "1"]) == 0
+
+    def run(name: str, *more: str) -> None:
+        ended = together(["-m", "prunebook.cli", *arguments, *more], PRUNEBOOK_CACHE=str(caches[name]))
+        assert ended.returncode == 0, ended.stderr
+
+    shutil.copytree(caches["alone"], caches["pruned together"])
+    for path in (caches["pruned together"] / "records").glob("*/*.json"):
+        if path.parent.name != "baseline":
+            path.unlink()
+    run("pruned together")
+    run("together", "--max-trials", "1")
+    alone, trained, pruned = (records(cache) for cache in caches.values())
+    assert pruned.keys() == alone.keys() == {"baseline", "layer", "prune"}
+    assert {record["provenance"]["processes"] for record in (trained["baseline"], pruned["prune"])} == {2}
+    # One network, looked at by two processes: the same but for rounding.
+    for name in ("layer", "prune"):
+        assert pruned[name]["key"] == alone[name]["key"]
+        assert close(pruned[name]["result"], alone[name]["result"])
+    # One network, trained by two processes.
+    one, two = alone["baseline"], trained["baseline"]
+    assert (one["key"], one["params"]) == (two["key"], two["params"])
+    assert one["result"].keys() == two["result"].keys()
+    for part, before in one["result"]["test"].items():
+        assert two["result"]["test"][part] == pytest.approx(before, abs=SLACK.get(part, 0))
 
 
 def test_a_process_alone_needs_no_others():

@@ -10,6 +10,7 @@ import pickle
 import random
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -23,10 +24,13 @@ import random_parameters
 import torch
 from chaos import cases, fault
 from chaos_runner import Runner, chain, compute_as_nobody, compute_chain, compute_tree, contents
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
+from test_sacp_search import small_scorer
 
 from prunebook import cli, data, files, models, notebooks, weights
 from prunebook.errors import BadValue
+from prunebook.methods import sacp
+from prunebook.report import faults
 from prunebook.trials import DamagedRecord, Record, Store, Trial
 from prunebook.trials.engine import Context
 from prunebook.trials.merge import merge
@@ -69,12 +73,13 @@ def test_a_runner_killed_at_a_random_moment_loses_nothing(number, cache, undistu
         check_resumed(cache, undisturbed)
 
 
-@pytest.mark.parametrize("number", cases(3, 24))
+STEPS = 12  # a network, its description, and four records are written, each in two steps
+
+
+@pytest.mark.parametrize("number", cases(3, STEPS))
 def test_a_runner_killed_while_it_writes_a_file_loses_nothing(number, cache, undisturbed):
-    """A network, its description, and four records are written, each in two steps; beyond their number none is killed."""
-    order = random.Random(0).sample(range(1, undisturbed["steps"] + 1), undisturbed["steps"])
-    if number >= len(order):
-        pytest.skip(f"there are {len(order)} steps")
+    assert undisturbed["steps"] == STEPS
+    order = random.Random(0).sample(range(1, STEPS + 1), STEPS)
     with fault("SIGKILL of the runner at a step of writing a file", KILLED):
         assert Runner(compute_chain, cache, order[number]).end() is None
         assert len(contents(cache)) < len(undisturbed["records"])
@@ -226,12 +231,28 @@ def test_an_unfinished_sample_that_is_damaged_is_measured_again(tmp_path, capsys
     rows = [{"r": [0.1], "top1": 10.0}]
     path = files.seal(tmp_path / "state.json", rows)
     assert _interrupted(path) == rows
-    path.write_text(path.read_text().replace("10.0", "90.0"))
-    assert _interrupted(path) == []
-    assert f"{path} is damaged" in capsys.readouterr().err
+    with fault("another number in an unfinished sample of SACP's", "refused by name, and measured again"):
+        path.write_text(path.read_text().replace("10.0", "90.0"))
+        assert _interrupted(path) == []
+        assert f"{path} is damaged" in capsys.readouterr().err
     files.write_json(path, rows)  # as it was written before November 2026
     assert _interrupted(path) == rows
     assert _interrupted(tmp_path / "none.json") == []
+
+
+@pytest.mark.parametrize("block", cases(1, 10))
+def test_the_damaged_state_of_a_search_is_refused_by_name_or_says_what_it_said(block, tmp_path):
+    state, scorer = tmp_path / "state.json", small_scorer()
+    before = sacp.search(scorer, 300, 0.1, 5, state=state)
+    whole = state.read_bytes()
+    for number in range(40 * block, 40 * block + 40):
+        with fault("a bit of an unfinished search flipped, or its end cut off", "refused by name, and it begins anew"):
+            state.write_bytes(flipped(whole, number))
+            try:
+                found = sacp.search(scorer, 300, 0.1, 5, state=state)
+                assert all(map(torch.equal, found[:3], before[:3]))  # a space instead of another one
+            except files.Damaged as refusal:
+                assert str(state) in str(refusal)
 
 
 # Places that cannot be written to
@@ -424,9 +445,20 @@ def test_random_parameters_of_a_notebook_are_valid_or_refused_in_one_sentence_at
     notebook = notebooks.get(name)
     notebook.parameters("smoke")  # what is imported on the first use takes its time
 
-    @settings(max_examples=len(cases(25, 1000)), deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    lost = []
+
+    @settings(
+        max_examples=len(cases(25, 1000)), deadline=None, database=None, suppress_health_check=list(HealthCheck),
+        derandomize=True, phases=[Phase.generate],
+    )  # fmt: skip
     @given(random_parameters.runs(name), random_parameters.overrides(name))
     def check(run, values):
+        try:
+            one(run, values)
+        except Exception as broken:  # the others are tried all the same
+            lost.append(f"{run} {values}: {broken!r}")
+
+    def one(run, values):
         with fault(f"random parameters of the notebook {name}", "valid, or refused in one sentence within a second"):
             start = time.process_time()
             try:
@@ -441,6 +473,7 @@ def test_random_parameters_of_a_notebook_are_valid_or_refused_in_one_sentence_at
                 assert all(Trial(trial.task, trial.params) == trial for trial in found[:20])
 
     check()
+    assert lost == []
     assert list(tmp_path.iterdir()) == []
 
 
@@ -449,6 +482,7 @@ def test_the_table_counts_what_was_tried_and_what_was_not_survived(tmp_path, mon
 
     monkeypatch.setattr(chaos, "TRIED", Counter())
     monkeypatch.setattr(chaos, "SURVIVED", Counter())
+    monkeypatch.setattr(chaos, "NOT_TRIED", {})
     monkeypatch.setattr(chaos, "TABLE", str(tmp_path / "table.json"))
     with chaos.fault("one", "well"):
         pass
@@ -458,6 +492,50 @@ def test_the_table_counts_what_was_tried_and_what_was_not_survived(tmp_path, mon
     written = json.loads((tmp_path / "table.json").read_text())
     assert written["faults"] == [{"fault": "one", "end": "well", "tried": 2, "survived": 1, "lost": 1}]
     assert "environment" in written["made"]
+
+
+PYTEST = """
+import pytest
+from chaos import fault
+
+@pytest.fixture
+def broken():
+    raise OSError("no such place")
+
+def test_before_its_fault(broken):
+    pass
+
+@pytest.mark.parametrize("i", [1, 2])
+def test_with_its_fault(i):
+    with fault("one", "well"):
+        assert i == 1
+
+def test_after_its_fault():
+    with fault("two", "well"):
+        pass
+    raise AssertionError
+
+def test_of_another_machine():
+    with fault("three", "well"):
+        pytest.skip("no small disk")
+"""
+
+
+def test_what_breaks_off_is_lost_and_what_is_skipped_is_named(tmp_path):
+    """In a session of its own, because this one counts too."""
+    (tmp_path / "test_some.py").write_text(PYTEST)
+    shutil.copy(Path(__file__).with_name("conftest.py"), tmp_path)
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)], capture_output=True, text=True,
+        env=os.environ | {"PRUNEBOOK_CHAOS": str(tmp_path / "table.json"), "PYTHONPATH": path}, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stdout
+    table = faults.read(tmp_path / "table.json")
+    assert [(row.fault, row.tried, row.lost) for row in table.faults] == [
+        ("before its fault", 1, 1), ("one", 2, 1), ("two", 1, 0), ("after its fault", 1, 1)
+    ]  # fmt: skip
+    assert table.not_tried == {"of another machine": "no small disk"}
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")

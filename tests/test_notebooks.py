@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from processes import HEARS_CTRL_C, press_ctrl_c, start, wait_for
 
 from prunebook import cli, notebooks, paths, studies
 from prunebook.errors import BadValue
@@ -149,6 +150,25 @@ def test_an_interrupted_execution_leaves_the_old_page_alone(tmp_path, monkeypatc
         notebooks.execute(notebook, notebook.parameters("smoke"), page)
     assert page.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["page.ipynb"]
+
+
+def test_ctrl_c_while_a_notebook_is_executed_is_told_in_one_sentence(tmp_path):
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    (folder / "status.yml").write_text(notebooks.get("status").template.with_suffix(".yml").read_text())
+    cells = template("status")
+    cells.cells = [*cells.cells[:2], nbformat.v4.new_code_cell("open('began', 'w').close()\nimport time\ntime.sleep(600)")]
+    nbformat.write(cells, folder / "status.ipynb")
+    script = f"{HEARS_CTRL_C}import sys\nfrom prunebook import cli\nsys.exit(cli.main(['run', 'status', 'smoke']))"
+    home = {"PRUNEBOOK_HOME": str(tmp_path), "PRUNEBOOK_CACHE": str(tmp_path / "cache")}
+    process = start(["-c", script], env=home, cwd=tmp_path)
+    wait_for((tmp_path / "began").exists, process)
+    press_ctrl_c(process)
+    _, errors = process.communicate(timeout=120)  # returns once the kernel has ended as well
+    assert errors.strip().startswith("prunebook: interrupted; finished trials are kept")
+    assert errors.strip().count("\n") == 0
+    assert process.returncode == 130
+    assert [path for path in (tmp_path / "book").rglob("*") if not path.is_dir()] == []
 
 
 def test_a_pages_heading_names_its_run_and_what_was_changed():

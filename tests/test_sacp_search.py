@@ -9,7 +9,7 @@ from test_sacp_training import X, parts, small_net
 from torch import nn
 from torch.nn import functional as F
 
-from prunebook import models
+from prunebook import files, models
 from prunebook.errors import BadValue
 from prunebook.methods.sacp import ArchitectureGraph, Encoder, Scorer, Space, plan, plan_of, rankings, search
 from prunebook.plan import PruningPlan
@@ -165,10 +165,33 @@ def test_the_state_of_another_search_is_refused(tmp_path):
             search(small_scorer(), **{**arguments, name: value}, state=state)
     with pytest.raises(BadValue, match="belongs to another search: its scorer"):
         search(small_scorer(seed=1), **arguments, state=state)
-    for other in ("[]", '{"search": {}}', '{"search": 1}', "{"):
-        state.write_text(other)
+    for other in ([], {"search": {}}, {"search": 1}):
+        files.seal(state, other)
         with pytest.raises(BadValue, match="is not the state of a search: "):
             search(small_scorer(), **arguments, state=state)
+
+
+def test_a_state_that_is_damaged_is_refused_by_name_with_any_bit_flipped(tmp_path):
+    state = tmp_path / "search.json"
+    scorer = small_scorer()
+    whole = search(scorer, 300, 0.1, 5, state=state)
+    content = state.read_bytes()
+    assert b'"sha256"' in content
+    refused = 0
+    for place in range(len(content)):
+        state.write_bytes(content[:place] + bytes([content[place] ^ 1 << place % 8]) + content[place + 1 :])
+        try:
+            found = search(scorer, 300, 0.1, 5, state=state)
+        except files.Damaged as refusal:
+            assert str(state) in str(refusal)
+            refused += 1
+        else:  # another white space
+            assert torch.equal(found.scores, whole.scores)
+            assert torch.equal(found.candidates, whole.candidates)
+    assert refused > len(content) / 2
+    state.write_bytes(content[: len(content) // 2])
+    with pytest.raises(files.Damaged, match="is damaged: it does not match its own digest"):
+        search(scorer, 300, 0.1, 5, state=state)
 
 
 @pytest.mark.parametrize(

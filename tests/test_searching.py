@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from stores import kept_by, run
 from torch import Tensor, nn
 
-from prunebook import cutting, data, measure, models, training, weights
+from prunebook import cutting, data, files, measure, models, training, weights
 from prunebook.errors import BadValue
 from prunebook.methods import sacp
 from prunebook.trials import Record, Store, Trial, estimate, searching
@@ -337,7 +337,7 @@ def test_the_scores_of_a_search_s_best_are_those_that_it_found(store: Store) -> 
 
 
 def test_a_search_is_the_same_whatever_the_batch_and_goes_on_after_an_interruption(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole = run(store, "search", SEARCH).result
     folder = Context("cpu", store).checkpoint(Trial("search", SEARCH)).parent
@@ -357,12 +357,18 @@ def test_a_search_is_the_same_whatever_the_batch_and_goes_on_after_an_interrupti
         with pytest.raises(KeyboardInterrupt):
             compute(Trial("search", SEARCH), store, "cpu")
     (state,) = folder.iterdir()
-    assert json.loads(state.read_text())["done"] == 512
+    assert files.unseal(state)["done"] == 512
     assert starts == [0, 256]
     starts.clear()
+    left = state.read_bytes()
     assert compute(Trial("search", SEARCH), store, "cpu").result == whole
     assert starts[0] == 512
     assert list(folder.iterdir()) == []
+    state.write_bytes(left.replace(b'"done": 512', b'"done": 768'))
+    starts.clear()
+    assert compute(Trial("search", SEARCH), store, "cpu").result == whole
+    assert starts[0] == 0
+    assert f"{state} is damaged: it does not match its own digest; the search begins anew" in capsys.readouterr().err
 
 
 def _interrupting_at(done: int) -> Callable[..., None]:

@@ -4,13 +4,12 @@ import json
 import os
 import signal
 import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from processes import HEARS_CTRL_C, press_ctrl_c, start, wait_for
 from pydantic import Field
 
 from prunebook import models, trials, weights
@@ -201,9 +200,10 @@ def test_an_error_inside_a_trial_says_which_trial_it_was_and_writes_nothing(stor
         del trial_module._TASKS["broken"]
 
 
-SLOW = """
-import signal, sys, time
-signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever started the tests ignores
+SLOW = (
+    HEARS_CTRL_C
+    + """
+import sys, time
 from prunebook import trials
 from prunebook.trials.trial import Parameters, task
 class P(Parameters):
@@ -218,23 +218,21 @@ store = trials.Store(Path(sys.argv[1]), Path(sys.argv[1]) / "none")
 trials.run([trials.Trial("slow", {"x": x}) for x in range(8)], store=store, progress=False)
 print("complete")
 """
+)
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_a_run_that_is_stopped_loses_at_most_the_trial_in_flight_and_goes_on(tmp_path, how):
-    command = [sys.executable, "-c", SLOW, str(tmp_path)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    arguments = ["-c", SLOW, tmp_path]
     folder = tmp_path / "slow"
-    deadline = time.monotonic() + 60
-    while len(list(folder.glob("*.json"))) < 3 and time.monotonic() < deadline:
-        time.sleep(0.02)
-    os.kill(process.pid, how)
-    process.wait()
+    process = start(arguments)
+    wait_for(lambda: len(list(folder.glob("*.json"))) >= 3, process)
+    press_ctrl_c(process) if how == signal.SIGINT else process.kill()
+    process.communicate()
     kept = {path: path.stat().st_mtime_ns for path in folder.glob("*.json")}
     assert 3 <= len(kept) < 8
     assert all(trials.store.read(path) for path in kept)  # whole, whatever the moment
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "complete" in done.stdout
+    assert "complete" in start(arguments, stdout=subprocess.PIPE).communicate()[0]
     assert len(list(folder.glob("*.json"))) == 8
     assert {path: path.stat().st_mtime_ns for path in kept} == kept  # not computed again
 

@@ -4,13 +4,12 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
+from processes import HEARS_CTRL_C, press_ctrl_c, start, wait_for
 from pydantic import Field
 
 from prunebook import cli, trials
@@ -152,48 +151,32 @@ def test_a_worker_that_is_gone_is_told_with_its_trial(store):
     assert children() == before
 
 
-SCRIPT = """
-import signal
-signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever started the tests ignores
+SCRIPT = (
+    HEARS_CTRL_C
+    + """
 import sys
 from pathlib import Path
 import test_workers
 from prunebook import trials
 if __name__ == "__main__":
     store = trials.Store(Path(sys.argv[1]), Path(sys.argv[1]) / "none")
-    wanted = test_workers.steps({"x": 0}, *({"x": int(x), "seconds": 60} for x in sys.argv[2:]))
+    wanted = test_workers.steps({"x": 0}, *({"x": int(x), "seconds": 600} for x in sys.argv[2:]))
     trials.run(wanted, store=store, progress=False, device="cpu", workers=len(wanted) - 1 or 1)
 """
+)
 
 
 @pytest.mark.parametrize(("how", "slow", "complaints"), [(signal.SIGINT, "123", 1), (signal.SIGKILL, "12", 0)])
 def test_a_run_that_is_stopped_keeps_what_is_finished_and_leaves_no_process(tmp_path, how, slow, complaints):
     (tmp_path / "script.py").write_text(SCRIPT)
-    process = subprocess.Popen(
-        [sys.executable, tmp_path / "script.py", tmp_path / "records", *slow],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    wait_for(lambda: (tmp_path / "records" / "seen" / slow[-1]).exists() and list(tmp_path.glob("records/step/*.json")))
-    if how == signal.SIGINT:
-        os.killpg(process.pid, how)  # all of them, as a terminal does
-    else:
-        os.kill(process.pid, how)
-    start = time.monotonic()
-    _, errors = process.communicate(timeout=30)  # returns when no process holds standard error any longer
-    assert time.monotonic() - start < 8
+    process = start([tmp_path / "script.py", tmp_path / "records", *slow])
+    records = tmp_path / "records"
+    wait_for(lambda: (records / "seen" / slow[-1]).exists() and list(records.glob("step/*.json")), process)
+    press_ctrl_c(process) if how == signal.SIGINT else process.kill()
+    _, errors = process.communicate(timeout=120)  # returns once no process holds standard error; the trials take 600 s
     assert errors.count("KeyboardInterrupt") == complaints  # none from the workers
-    names = [path.name for path in (tmp_path / "records" / "step").iterdir()]
+    names = [path.name for path in (records / "step").iterdir()]
     assert names == [f"{Trial('step', {'x': 0}).key}.json"]
-
-
-def wait_for(condition) -> None:
-    deadline = time.monotonic() + 180  # a machine may be busy
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("workers", [0, -1, 1.5])

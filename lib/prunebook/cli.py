@@ -6,7 +6,6 @@ import re
 import sys
 import tempfile
 import time
-from collections import Counter
 from pathlib import Path
 from typing import NoReturn
 
@@ -250,8 +249,7 @@ def _status(options: argparse.Namespace) -> int:
     for name in [choose("notebook", options.notebook, notebooks.names())] if options.notebook else notebooks.names():
         notebook = notebooks.get(name)
         for run in notebook.description.runs:
-            wanted = dict.fromkeys(notebook.trials(notebook.parameters(run)))
-            states = Counter(store.state(trial) for trial in wanted)
+            states = store.states(notebook.trials(notebook.parameters(run)))
             print(f"{name} {run}: {states['done']} done, {states['missing']} missing, {states['stale']} stale")
     return 0
 

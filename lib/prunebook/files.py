@@ -16,6 +16,10 @@ from prunebook.errors import BadValue
 OF_THE_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG, errno.ENOTDIR}
 
 
+class Damaged(BadValue):
+    """A file is not what `seal` wrote. The message names the file."""
+
+
 class NotWritten(BadValue, OSError):
     """A file cannot be written where it belongs: full disk, read-only folder. The message names the file and the reason."""
 
@@ -78,14 +82,14 @@ def seal(path: str | Path, value: Any) -> Path:
 
 
 def unseal(path: str | Path) -> Any:
-    """The value that `seal` wrote. Raises BadValue for a file that is damaged, FileNotFoundError where there is none."""
+    """The value that `seal` wrote. Raises Damaged, and FileNotFoundError where there is none."""
     try:
         found = json.loads(Path(path).read_bytes())
         if found["sha256"] == _digest(found["value"]):
             return found["value"]
     except (ValueError, LookupError, TypeError, RecursionError):
         pass
-    raise BadValue(f"{path} is damaged: it does not match its own digest")
+    raise Damaged(f"{path} is damaged: it does not match its own digest")
 
 
 def _digest(value: Any) -> str:

@@ -197,6 +197,8 @@ def execute(notebook: Notebook, parameters: NotebookParameters, output: Path, di
     kernel = Config()
     if os.name == "posix":  # sockets in a folder of the user's rather than ports that others on the machine could reach
         kernel.KernelManager.transport = "ipc"
+    # What a cell raises comes back as such. The kernel's own log would tell, on Ctrl-C, that there is no one to reply to.
+    kernel.NotebookClient.extra_arguments = ["--log-level=CRITICAL"]
     with files.written(output), _scratch(output) as scratch:
         draft = Path(scratch) / output.name
         papermill.execute_notebook(

@@ -74,7 +74,7 @@ def show(name: str) -> Any:
     found = read(name)
     if found is None:
         return Markdown(f"Not measured here yet: `python benchmarks/bench_{name}.py --write` does it.")
-    style = table(found.figures).style.hide().set_caption(_circumstances(found.made))
+    style = table(found.figures).style.hide().set_caption(circumstances(found.made))
     return tables.page_style(style, {"selector": "caption", "props": "caption-side: bottom;"})
 
 
@@ -94,6 +94,19 @@ def table(figures: Iterable[Figure]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def circumstances(made: dict[str, Any]) -> str:
+    """The machine, the versions, and what else `made` says, as sentences."""
+    own = {name: value for name, value in made.items() if name not in ("code", "environment", "hardware", "finished")}
+    hardware, versions = made["hardware"], made["environment"]
+    sentences = [
+        ", ".join(f"{name} {value}" for name, value in own.items()),
+        f"{hardware['processor']}, {hardware['threads']} threads, {hardware['memory_gib']} GiB",
+        f"Python {versions['python']}, torch {versions['torch']}, numpy {versions['numpy']}",
+        f"Code {made['code']}, {made['finished'][:10]}",
+    ]
+    return " ".join(f"{text[0].upper()}{text[1:]}." for text in sentences if text)
+
+
 def _folder() -> Path:
     return paths.project() / "benchmarks"
 
@@ -105,15 +118,3 @@ def _amount(value: float, unit: str) -> str:
 def _digits(value: float) -> str:
     """Three digits that count, and no more, but whole numbers whole: 0.0213, 4.1, 116, 14,300."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def _circumstances(made: dict[str, Any]) -> str:
-    own = {name: value for name, value in made.items() if name not in ("code", "environment", "hardware", "finished")}
-    hardware, versions = made["hardware"], made["environment"]
-    sentences = [
-        ", ".join(f"{name} {value}" for name, value in own.items()),
-        f"{hardware['processor']}, {hardware['threads']} threads, {hardware['memory_gib']} GiB",
-        f"Python {versions['python']}, torch {versions['torch']}, numpy {versions['numpy']}",
-        f"Code {made['code']}, {made['finished'][:10]}",
-    ]
-    return " ".join(f"{text[0].upper()}{text[1:]}." for text in sentences if text)

@@ -15,7 +15,7 @@ def by_run() -> pd.DataFrame:
     for name in notebooks.names():
         notebook = notebooks.get(name)
         for run, about in notebook.description.runs.items():
-            states = Counter(store.state(trial) for trial in dict.fromkeys(notebook.trials(notebook.parameters(run))))
+            states = store.states(notebook.trials(notebook.parameters(run)))
             row = {"notebook": name, "run": run, "what": about.about, "trials": sum(states.values())}
             rows.append(row | {state: states[state] for state in ("done", "stale", "missing")})
     return pd.DataFrame(rows)

@@ -49,11 +49,15 @@ class Cluster:
     """A pool of trials in flight on a cluster, for the length of a `with` block."""
 
     def __init__(self, demand: Demand, store: Store, device: str) -> None:
-        """Raises BadValue where Ray is not installed."""
+        """Raises BadValue where Ray is not installed, and for what a cluster of this machine would wait for in vain."""
         try:
             import ray
         except ImportError:
             raise BadValue("engine 'ray' needs Ray, which is not installed: pip install 'prunebook[ray]'") from None
+        if demand.address == "local":
+            cores, gpus = _cores(), torch.cuda.device_count()
+            require(demand.cpus <= cores, "cpus per trial", demand.cpus, f"at most {cores}, the cores that are used here")
+            require(demand.gpus <= gpus, "GPUs per trial", demand.gpus, f"at most {gpus}, the GPUs of this machine")
         self._ray, self.demand, self.store = ray, demand, store
         self.device = "cuda" if demand.gpus else "cpu" if demand.address != "local" else device
         self._flights: dict[Any, Trial] = {}
@@ -62,7 +66,7 @@ class Cluster:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its makers
         options: dict[str, Any] = {"address": self.demand.address, "log_to_driver": False, "logging_level": "warning"}
         if self.demand.address == "local":
-            options |= {"include_dashboard": False, "num_cpus": max(1, torch.get_num_threads())}
+            options |= {"include_dashboard": False, "num_cpus": _cores()}
         try:
             self._ray.init(**options)
         except Exception as fault:  # Ray raises that itself where its own processes take too long to start
@@ -120,6 +124,11 @@ class Cluster:
         with tempfile.TemporaryDirectory() as scratch:
             found = read(files.write_bytes(Path(scratch) / record.name, left[str(record)]))
         self.store.put(trial, found)
+
+
+def _cores() -> int:
+    """Of a cluster of this machine alone."""
+    return max(1, torch.get_num_threads())
 
 
 def _needed(trial: Trial, store: Store) -> Iterator[tuple[str, bytes]]:

@@ -459,6 +459,7 @@ def search(p: Search, context: Context) -> dict[str, Any]:
 
     # Named by all that its scores depend on: what another encoder has left unfinished is not taken up.
     state = context.checkpoint(_search_trial(p)).with_suffix(f".{scorer.digest()}.json")
+    _drop_if_damaged(state)
     with context.timed("search"):
         found = sacp.search(scorer, p.candidates, tau, m, p.seed, state=state, progress=show)
     state.unlink(missing_ok=True)
@@ -551,6 +552,16 @@ def _interrupted(state: Path) -> list[dict[str, Any]]:
     except ValueError as fault:
         print(f"prunebook: {fault}; all of it is measured again", file=sys.stderr)
         return []
+
+
+def _drop_if_damaged(state: Path) -> None:
+    """Delete the state of an interrupted search, with a word on standard error, where it is not what was written."""
+    try:
+        if state.exists():
+            files.unseal(state)
+    except files.Damaged as fault:
+        print(f"prunebook: {fault}; the search begins anew", file=sys.stderr)
+        state.unlink()
 
 
 def _drawn(p: Sample, scene: Scene) -> Tensor:

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,7 +38,7 @@ class Record:
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def digest(self) -> str:
-        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        text = json.dumps(vars(self), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -70,6 +71,10 @@ class Store:
         if any(is_current(record, trial) for record in found):
             return "done"
         return "stale" if found else "missing"
+
+    def states(self, trials: Iterable[Trial]) -> Counter[State]:
+        """How many of the distinct trials are in each state."""
+        return Counter(map(self.state, dict.fromkeys(trials)))
 
     def put(self, trial: Trial, record: Record) -> Path:
         return _write(self.path(trial), record)
@@ -131,4 +136,4 @@ def read(path: Path) -> Record:
 
 
 def _write(path: Path, record: Record) -> Path:
-    return files.write_json(path, {**asdict(record), "sha256": record.digest()})
+    return files.write_json(path, {**vars(record), "sha256": record.digest()})

@@ -2,7 +2,6 @@
 are kept."""
 
 import hashlib
-import json
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -165,8 +164,8 @@ def search(
     batch : int, at least 1
         Candidates in memory at a time, rounded up to a multiple of 256.
     state : path of a JSON file, optional
-        Where the search stands. It is written every `save_every` seconds and at the end, and a search with the same
-        arguments goes on from it.
+        Where the search stands. It is written every `save_every` seconds and at the end, with its digest, and a search
+        with the same arguments goes on from it.
     progress : called with the number of candidates done, that of all, and the candidates per second of this sitting
 
     Returns
@@ -178,6 +177,8 @@ def search(
     ------
     BadValue
         A parameter out of its range; tau that no candidate meets; fewer candidates than `m`; the state of another search.
+    files.Damaged
+        The state is not what was written.
     """
     space = scorer.space
     for argument, value in (("n", n), ("m", m), ("batch", batch)):
@@ -196,7 +197,7 @@ def search(
         now = time.monotonic()
         if state is not None and (done == total or now - saved >= save_every):
             saved = now
-            files.write_json(state, {"search": name, "done": done, "seconds": before + now - began, **best.to_json()})
+            files.seal(state, {"search": name, "done": done, "seconds": before + now - began, **best.to_json()})
         if progress is not None:
             progress(done, total, (done - first) / max(now - began, 1e-9))
     seconds = before + time.monotonic() - began
@@ -243,9 +244,11 @@ def _resumed(state: str | Path | None, name: dict[str, Any], width: int) -> tupl
     if state is None or not Path(state).exists():
         return empty, 0, 0.0
     try:
-        value = json.loads(Path(state).read_text(encoding="utf-8"))
+        value = files.unseal(state)
         found, done, seconds = dict(value["search"]), int(value["done"]), float(value["seconds"])
         best = _Best(*(np.array(value[part], like.dtype) for part, like in empty._asdict().items()))
+    except files.Damaged:
+        raise
     except (ValueError, KeyError, TypeError) as fault:
         raise BadValue(f"{state} is not the state of a search: {type(fault).__name__} at {fault}") from None
     for part, wanted in name.items():
