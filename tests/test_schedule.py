@@ -26,7 +26,7 @@ def lengths(*seconds: float) -> list[Job]:
         (lengths(1, 1, 1, 3), 3, 4, 3),
         # A baseline of 4 with two that need it, behind a free one of 3: 0 to 4, then 2 and 2 side by side.
         ([Job(3), Job(4), Job(2, (1,)), Job(2, (1,))], 2, 6, 6),
-        # Longest first can lose: it starts the 5 and the 4, and the chain 3, 4 waits until 4; in order the chain starts at once.
+        # Longest first can lose: it starts the 5 and the 4, and the chain of 3 and 4 waits; in order it starts at once.
         ([Job(3), Job(5), Job(4, (0,)), Job(4)], 2, 9, 11),
         # What runs alone comes first, by itself, or last where it needs one of the others.
         ([Job(2), Job(5, alone=True), Job(2), Job(1, (0,), alone=True)], 2, 8, 8),
