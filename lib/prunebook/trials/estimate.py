@@ -168,25 +168,40 @@ def recorded_times(trials: Iterable[Trial], store: Store | None = None) -> dict[
     return {task: Recorded(statistics.median(seconds), len(seconds)) for task, seconds in times.items()}
 
 
-def jobs(trials: Sequence[Trial], rates: Mapping[Training, float], recorded: Mapping[str, Recorded]) -> list[Job]:
-    """The trials for `trials.schedule`, which come after those that they need.
+class Outline(NamedTuple):
+    """All of a trial that its length and its place in a schedule hang on; `needs` are places in the list of trials."""
+
+    task: str
+    fits: list[tuple[Training, int]]  # as `trainings` has them
+    needs: tuple[int, ...]
+    alone: bool
+
+
+def outlines(trials: Sequence[Trial]) -> list[Outline]:
+    """Of trials that come after those that they need."""
+    place = {trial: i for i, trial in enumerate(trials)}
+    needs = (tuple(place[one] for one in trial.needs() if one in place) for trial in trials)
+    return [Outline(t.task, trainings(t), needed, t.definition.alone) for t, needed in zip(trials, needs, strict=True)]
+
+
+def jobs(outlined: Iterable[Outline], rates: Mapping[Training, float], recorded: Mapping[str, Recorded]) -> list[Job]:
+    """The trials for `trials.schedule`.
 
     Parameters
     ----------
     rates : images a second of each way to train
     recorded : of tasks, for those that train nothing; one that is not there takes no time
     """
-    place = {trial: i for i, trial in enumerate(trials)}
-    seconds = {way: way.each / rate for way, rate in rates.items()}  # of an epoch
-    found = []
-    for trial in trials:
-        fits = trainings(trial)
-        length = sum(epochs * seconds[way] for way, epochs in fits)
-        if not fits and trial.task in recorded:
-            length = recorded[trial.task].seconds
-        needs = tuple(place[one] for one in trial.needs() if one in place)
-        found.append(Job(length, needs, trial.definition.alone))
-    return found
+    epoch = {way: way.each / rate for way, rate in rates.items()}  # in seconds
+    nothing = {task: known.seconds for task, known in recorded.items()}
+    return [
+        Job(
+            sum(epochs * epoch[way] for way, epochs in one.fits) if one.fits else nothing.get(one.task, 0.0),
+            one.needs,
+            one.alone,
+        )
+        for one in outlined
+    ]
 
 
 def trainings(trial: Trial) -> list[tuple[Training, int]]:
@@ -259,7 +274,7 @@ def report_times(
     lines.append(f"  all training with a time, one after the other: {as_time(together)}")
     if not found.to_do.keys() <= rates.keys():
         return lines
-    todo = jobs(found.missing, rates, recorded)
+    todo = jobs(outlines(found.missing), rates, recorded)
     walls = {order: schedule.simulate(todo, places, order).wall for order in schedule.ORDERS}
     if places == 1:
         lines.append(f"  all trials, one after the other: {as_time(walls['in order'])}")

@@ -79,7 +79,8 @@ def _phases(jobs: Sequence[Job], places: int) -> tuple[list[int], list[int], lis
     require(places >= 1, "the number of places", places, "at least 1")
     for i, job in enumerate(jobs):
         require(job.seconds >= 0, f"the length of job {i}", job.seconds, "at least 0 seconds")
-        require(all(0 <= needed < i for needed in job.needs), f"the needs of job {i}", job.needs, "jobs that come before it")
+        before = not job.needs or (min(job.needs) >= 0 and max(job.needs) < i)
+        require(before, f"the needs of job {i}", job.needs, "jobs that come before it")
     return phases(range(len(jobs)), lambda i: jobs[i].needs, lambda i: places == 1 or jobs[i].alone)
 
 
@@ -90,13 +91,20 @@ def _length(jobs: Sequence[Job], chosen: Iterable[int]) -> float:
 def _side_by_side(jobs: Sequence[Job], ranked: Sequence[int], places: int) -> float:
     """Seconds until all of `ranked` are done; of those that are ready, the first of them starts."""
     rank = {i: place for place, i in enumerate(ranked)}
-    needs = {i: [needed for needed in set(jobs[i].needs) if needed in rank] for i in ranked}
-    waiting = {i: len(needed) for i, needed in needs.items()}
-    followers: dict[int, list[int]] = {i: [] for i in ranked}
-    for i, needed in needs.items():
-        for one in needed:
-            followers[one].append(i)
-    ready = [rank[i] for i in ranked if not waiting[i]]  # sorted, so it is a heap
+    # Those that need the same wait together: of a paper's run, thousands for a hundred each.
+    families: dict[tuple[int, ...], list[int]] = {}
+    for i in ranked:
+        families.setdefault(jobs[i].needs, []).append(i)
+    ready: list[int] = []
+    missing: dict[tuple[int, ...], int] = {}
+    waiting: dict[int, list[tuple[int, ...]]] = {}
+    for needs, family in families.items():
+        lacking = [needed for needed in set(needs) if needed in rank]
+        for needed in lacking:
+            waiting.setdefault(needed, []).append(needs)
+        missing[needs] = len(lacking)
+        ready += () if lacking else (rank[i] for i in family)
+    heapq.heapify(ready)
     running: list[tuple[float, int]] = []
     now = 0.0
     while ready or running:
@@ -105,8 +113,8 @@ def _side_by_side(jobs: Sequence[Job], ranked: Sequence[int], places: int) -> fl
             heapq.heappush(running, (now + jobs[i].seconds, i))
         now = running[0][0]
         while running and running[0][0] == now:
-            for one in followers[heapq.heappop(running)[1]]:
-                waiting[one] -= 1
-                if not waiting[one]:
+            for needs in waiting.get(heapq.heappop(running)[1], ()):
+                missing[needs] -= 1
+                for one in families[needs] if not missing[needs] else ():
                     heapq.heappush(ready, rank[one])
     return now

@@ -77,7 +77,8 @@ class Trial:
     def __post_init__(self) -> None:
         choose("task", self.task, _TASKS)
         try:
-            _TASKS[self.task].parameters.model_validate(self.params)
+            # Where the property below keeps them, so that a run of thousands of trials is not checked twice.
+            self.__dict__["parameters"] = _TASKS[self.task].parameters.model_validate(self.params)
         except ValidationError as fault:
             raise BadValue(sentence(fault, _TASKS[self.task].parameters)) from None
 
