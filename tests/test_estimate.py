@@ -168,7 +168,8 @@ def test_what_trains_nothing_takes_the_median_of_its_tasks_records(store):
     assert "  layer: 1, 2 s each, the median of 3 records" in estimate.report(found, recorded)
     (way,) = found.to_do
     rate = 4_500.0  # images a second: an epoch of 45,000 takes 10 s
-    assert estimate.jobs(estimate.outlines(found.missing), {way: rate}, recorded) == [Job(2.0), Job(2000.0), Job(700.0, (1,))]
+    outlined = estimate.outlines(found.missing)
+    assert estimate.jobs(outlined, {way: rate}, recorded) == [Job(2.0), Job(2000.0), Job(700.0, (1,))]
 
 
 def test_times_on_several_places_are_those_of_the_simulated_schedule(store):

@@ -54,9 +54,10 @@ def test_a_measurement_has_a_process_of_its_own_with_its_own_peak():
 
 @linux
 def test_training_that_takes_too_much_memory_is_refused_by_name(monkeypatch):
-    monkeypatch.setattr(rates, "SHARE", 1e-4)
-    with pytest.raises(NoMemory, match=r"^resnet20 \(width 0.25\) on digits, batches of 5000: "):
-        measure(TINY, "cpu", seconds=0.01)
+    free = memory._kilobytes(memory.FREE, "MemAvailable")
+    monkeypatch.setattr(rates, "SHARE", 2**19 / free)  # half a GiB, and a single feature map of this one takes more
+    with pytest.raises(NoMemory, match=r"^resnet20 on digits at 224 pixels, batches of 5000: "):
+        measure(Training("resnet20", "{}", "digits", 224, SETTINGS), "cpu", seconds=0.01)
 
 
 @linux

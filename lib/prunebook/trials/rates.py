@@ -63,15 +63,16 @@ def _measured(way: Training, device: str, seconds: float, threads: int, share: f
         memory.limit(share)
     try:
         return rate(way, device, seconds)
-    except (RuntimeError, MemoryError) as fault:
+    except (RuntimeError, MemoryError, SystemError) as fault:
         if isinstance(fault, BadValue) or not _is_about_memory(fault):
             raise
         raise NoMemory(f"{way.describe()}: does not fit in {share:.0%} of the memory that is free") from None
 
 
 def _is_about_memory(fault: Exception) -> bool:
+    """At the limit PyTorch tells of an allocation, oneDNN of a primitive, and Python may stumble."""
     said = str(fault).lower()
-    return isinstance(fault, MemoryError) or any(word in said for word in ("memory", "alloc", "primitive"))  # oneDNN's word
+    return isinstance(fault, MemoryError | SystemError) or any(word in said for word in ("memory", "alloc", "primitive"))
 
 
 def rate(way: Training, device: str, seconds: float = 3.0) -> Rate:
@@ -128,22 +129,23 @@ class Kept(BaseModel):
     dataset: str
     size: int | None = None
     settings: dict[str, Any]
+    augmentation: data.Augmentation | None = None
     images_per_second: float = Field(gt=0)
     memory_gib: float | None = Field(None, gt=0)
 
     @classmethod
     def of(cls, way: Training, rate: Rate) -> "Kept":
         """To four digits: the rest differs from run to run."""
-        settings = {name: value._asdict() if name == "augmentation" else value for name, value in way.settings}
+        settings = dict(way.settings)
+        augmentation = settings.pop("augmentation", None)
         gib = None if rate.memory is None else _rounded(rate.memory / GIB)
-        return cls(
-            arch=way.arch, options=json.loads(way.options), dataset=way.dataset, size=way.size, settings=settings,
-            images_per_second=_rounded(rate.images), memory_gib=gib,
-        )  # fmt: skip
+        measured = {"images_per_second": _rounded(rate.images), "memory_gib": gib}
+        same = {"arch": way.arch, "options": json.loads(way.options), "dataset": way.dataset, "size": way.size}
+        return cls(**same, settings=settings, augmentation=augmentation, **measured)
 
     @property
     def way(self) -> Training:
-        settings = self.settings | {"augmentation": data.Augmentation(**self.settings["augmentation"])}
+        settings = self.settings | ({"augmentation": self.augmentation} if self.augmentation else {})
         ordered = tuple((name, settings[name]) for name in (*SPEED, "augmentation") if name in settings)
         return Training(self.arch, json.dumps(self.options, sort_keys=True), self.dataset, self.size, ordered)
 

@@ -109,4 +109,8 @@ class Trial:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def needs(self) -> "list[Trial]":
+        return list(self._needs)
+
+    @cached_property
+    def _needs(self) -> "list[Trial]":
         return self.definition.needs(self.parameters)
