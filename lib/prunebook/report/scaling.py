@@ -197,8 +197,8 @@ def verdict(changes: pd.DataFrame) -> Markdown:
     """What longest first would save, in a sentence or two."""
     if changes.empty:
         return Markdown("There is nothing to compare: one place alone, or no time known.")
-    most = changes.loc[changes["saved, %"].idxmax()]
-    least = changes.loc[changes["saved, %"].idxmin()]
+    ranked = changes.sort_values("saved, %")
+    least, most = ranked.iloc[0], ranked.iloc[-1]
     few = int((changes["saved, %"].abs() < 1).sum())
     said = f"In {few} of {len(changes)} cases the two orders differ by less than 1 %."
     if most["saved, %"] >= 1:
