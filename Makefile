@@ -75,6 +75,9 @@ bench: $(READY) ## the speed and memory figures of this machine
 	$(BIN)/python benchmarks/bench_annealing.py
 	$(BIN)/python benchmarks/bench_runs.py
 
+rates: $(READY) ## images a second and memory of training, for the long runs
+	$(BIN)/python benchmarks/bench_rates.py
+
 data: $(READY) ## download a dataset, checksums included: DATASET=cifar10
 	@test -n "$$DATASET" || { echo "Which one? For example: make data DATASET=cifar10"; exit 2; }
 	$(BIN)/prunebook data "$$DATASET"

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from prunebook import memory
 from prunebook.report import speed
 from prunebook.report.speed import Figure
 from prunebook.trials import provenance
@@ -43,9 +45,8 @@ def in_own_process(module: str, call: str) -> dict[str, float]:
 
 
 def peak_gib() -> float:
-    """Most memory that this process has had. Not by getrusage, which counts what the parent had before the start."""
-    with open("/proc/self/status", encoding="utf-8") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("VmHWM:")) / 2**20
+    """Most memory that this process has had."""
+    return (memory.peak() or math.nan) / 2**30
 
 
 def options(about: str | None, *flags: str) -> argparse.Namespace:

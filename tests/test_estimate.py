@@ -1,15 +1,16 @@
-"""What a run costs: counts against hand calculation, and the speed against a fit that takes a known time."""
+"""What a run costs: counts, times and schedules against hand calculation, without anything being trained."""
 
 import pytest
-import torch
 from PIL import Image
 
-from prunebook import cli, data
+from prunebook import cli, data, notebooks, paths
 from prunebook.errors import BadValue
-from prunebook.trials import Record, Store, Trial, estimate
+from prunebook.trials import Record, Store, Trial, estimate, rates
 from prunebook.trials import trial as trial_module
 from prunebook.trials.engine import Context
-from prunebook.trials.estimate import Facts, Training, Work, facts
+from prunebook.trials.estimate import GIB, Facts, Recorded, Work, facts
+from prunebook.trials.rates import Rate
+from prunebook.trials.schedule import Job
 from prunebook.trials.tasks import Baseline, Fit
 from prunebook.trials.trial import Parameters, task
 
@@ -31,8 +32,9 @@ def store(tmp_path) -> Store:
     return Store(tmp_path / "local", tmp_path / "published")
 
 
-def put(store: Store, trial: Trial) -> None:
-    store.put(trial, Record(trial.task, trial.definition.version, trial.key, trial.parameters.model_dump(mode="json"), {}))
+def put(store: Store, trial: Trial, **times: float) -> None:
+    params = trial.parameters.model_dump(mode="json")
+    store.put(trial, Record(trial.task, trial.definition.version, trial.key, params, {}, times))
 
 
 @pytest.mark.parametrize(
@@ -42,6 +44,8 @@ def put(store: Store, trial: Trial) -> None:
         ("cifar100", 64, Facts(45_000, 10_000, 100, 3, 64)),
         ("mnist", None, Facts(54_000, 10_000, 10, 1, 28)),
         ("image_folder:imagenet", None, Facts(1_153_050, 50_000, 1000, 3, 224)),
+        ("kddcup99", None, Facts(98_271, 36_397, 23, 120, 1)),
+        ("creditcard", None, Facts(2_489, 922, 2, 29, 1)),
     ],
 )
 def test_sizes_of_published_datasets_are_known_without_them(name, size, known):
@@ -114,11 +118,11 @@ def test_any_parameter_that_describes_a_fit_counts_and_trials_without_one_are_co
         store,
     )
     assert {dict(way.settings)["augment"]: work.epochs for way, work in found.to_do.items()} == {True: 4, False: 3}
-    assert found.untrained == 1
-    assert "trials to run that train nothing: 1" in estimate.report(found)[-1]
-
-
-TINY = Training("resnet20", '{"width": 0.25}', "digits", None, (("batch_size", 5000), ("augment", False)))
+    assert found.untrained == {"layer": 1}
+    assert estimate.report(found)[-2:] == [
+        "trials to run that train nothing: 1, 0 s by the records of their tasks",
+        "  layer: 1, without a record, so their time is not known and counts as none",
+    ]
 
 
 def test_a_transfer_trains_on_its_own_dataset_and_by_its_own_recipe(store):
@@ -131,41 +135,134 @@ def test_a_transfer_trains_on_its_own_dataset_and_by_its_own_recipe(store):
     assert settings["augmentation"] == data.Augmentation(pad=0, rotate=15)
 
 
-def test_the_speed_is_that_of_training_on_noise_of_the_datasets_shape(monkeypatch):
-    calls = []
-
-    def fit(model, train, *, epochs, batch_size, augment, **_):
-        calls.append(
-            (tuple(train.images.shape[1:]), train.images.dtype, len(train) // batch_size, epochs, batch_size, augment)
-        )
-        return [{"seconds": len(train) / 2000} for _ in range(epochs)]
-
-    monkeypatch.setattr("prunebook.training.fit", fit)
-    assert estimate.speed(TINY, "cpu", seconds=60) == pytest.approx(2000)
-    assert {call[:2] for call in calls} == {((1, 8, 8), torch.uint8)}
-    images = facts("digits").train  # fewer than the batch size that was asked for
-    assert {call[4:] for call in calls} == {(images, False)}
-    assert sum(batches * epochs * images / 2000 for *_, batches, epochs, _, _ in calls[2:]) == pytest.approx(60, rel=0.2)
+def test_sizes_of_tables_are_those_of_the_published_records():
+    store = Store(paths.project() / "nowhere", paths.results())
+    found = {}
+    for record in store.records(store.published):
+        if record.task == "baseline" and record.params["dataset"] in estimate.TABLES:
+            images, (features, *_) = record.result["data"]["images"], record.result["data"]["shape"]
+            found[record.params["dataset"]] = (images["train"], images["test"], features)
+    assert found == {name: (known.train, known.test, known.in_channels) for name, known in estimate.TABLES.items()}
 
 
-def test_the_speed_is_measured_for_real_without_touching_the_global_generator():
-    before = torch.random.get_rng_state()
-    assert estimate.speed(TINY, "cpu", seconds=0.01) > 0
-    assert torch.equal(torch.random.get_rng_state(), before)
+def test_a_table_of_credit_cards_that_is_there_is_counted(tmp_path):
+    folder = tmp_path / "data" / "creditcard"
+    folder.mkdir(parents=True)
+    columns = [*(f"V{i}" for i in range(1, 29)), "Amount"]
+    rows = [",".join(map(str, [*range(i, i + 29), i % 2])) for i in range(80)]
+    (folder / "part.csv").write_text("\n".join([",".join([*columns, "Class"]), *rows]))
+    assert facts("creditcard") == Facts(54, 20, 2, 29, 1)  # a quarter for tests, a tenth of the rest for validation
 
 
-def test_the_command_counts_without_data_and_computes_hours_from_the_speed(capsys, monkeypatch):
-    given = ["-p", "dataset", "cifar10", "-p", "epochs", "16", "-p", "finetune", "{}", "-p", "options", "{}"]
-    monkeypatch.setattr("prunebook.trials.estimate.speed", lambda way, device: pytest.fail("something ran"))
-    assert cli.main(["estimate", "kcore", "smoke", "--no-measure", *given]) == 0
+LAYER = [{"baseline": {"arch": "resnet20", "weights": "w.th"}, "draw": draw} for draw in range(4)]
+
+
+def test_what_trains_nothing_takes_the_median_of_its_tasks_records(store):
+    layers = [Trial("layer", p) for p in LAYER]
+    for trial, seconds in zip(layers, (1.0, 2.0, 9.0), strict=False):
+        put(store, trial, total=seconds, plan=0.1)
+    put(store, Trial("prune", TUNED[0]), total=500.0)  # it trains, so its time is not one of pruning
+    recorded = estimate.recorded_times([*layers, Trial("prune", TUNED[0])], store)
+    assert recorded == {"layer": Recorded(2.0, 3)}
+    found = estimate.estimate([layers[3], Trial("prune", TUNED[1])], store)
+    assert "  layer: 1, 2 s each, the median of 3 records" in estimate.report(found, recorded)
+    (way,) = found.to_do
+    rate = 4_500.0  # images a second: an epoch of 45,000 takes 10 s
+    outlined = estimate.outlines(found.missing)
+    assert estimate.jobs(outlined, {way: rate}, recorded) == [Job(2.0), Job(2000.0), Job(700.0, (1,))]
+
+
+def test_times_on_several_places_are_those_of_the_simulated_schedule(store):
+    found = estimate.estimate([Trial("prune", p) for p in TUNED], store)
+    (way,) = found.to_do
+    lines = estimate.report_times(found, {way: 4_500.0}, {}, 2, "measured:")
+    assert lines[:-2] == [
+        "measured:",
+        "  resnet20 on cifar10, batches of 128: 4,500 images/s, 57 min",  # 2000 + 700 + 700 s
+        "  all training with a time, one after the other: 57 min",
+        "all trials, 2 side by side, by a simulated schedule:",
+        "  45 min in order, 45 min longest first; a run starts them in order",
+        "  no order takes less than 45 min, nor any number of places less than 45 min",
+    ]
+    assert "  all trials, one after the other: 57 min" in estimate.report_times(found, {way: 4_500.0}, {}, 1, "")
+
+
+def test_a_way_to_train_without_a_rate_leaves_the_time_open(store):
+    found = estimate.estimate([Trial("prune", p) for p in TUNED], store)
+    lines = estimate.report_times(found, {}, {}, 2, "measured:")
+    assert lines[1].endswith(": more memory than is free, so its time is not known")
+    assert not any("schedule" in line for line in lines)
+
+
+def test_memory_is_told_beside_what_there_is_with_a_warning_where_it_does_not_fit():
+    assert estimate.report_memory(None, 1, 8 * GIB, "here") == []
+    assert estimate.report_memory(2 * GIB, 1, None, "here") == ["peak memory of training, on here: 2.0 GiB a worker"]
+    assert estimate.report_memory(2 * GIB, 4, 8 * GIB, "here") == [
+        "peak memory of training, on here: 2.0 GiB a worker; 4 at once: 8.0 GiB, of 8.0 GiB"
+    ]
+    assert "does not fit" in estimate.report_memory(2 * GIB, 5, 8 * GIB, "here")[1]
+
+
+SMOKE = ["-p", "dataset", "cifar10", "-p", "epochs", "16", "-p", "finetune", "{}", "-p", "options", "{}"]
+
+
+def test_the_command_counts_without_data_and_computes_hours_from_the_rate(capsys, monkeypatch):
+    monkeypatch.setattr("prunebook.trials.rates.measure", lambda *_: pytest.fail("something ran"))
+    assert cli.main(["estimate", "kcore", "smoke", "--no-measure", *SMOKE]) == 0
     out = capsys.readouterr().out
     assert " 1, of which 0 have a record and 1 would run" in out
     assert "16 epochs in 1 trials, 45,000 images" in out
     assert "images/s" not in out
 
-    monkeypatch.setattr("prunebook.trials.estimate.speed", lambda way, device: 50.0)
-    assert cli.main(["estimate", "kcore", "smoke", *given, "--device", "cpu"]) == 0
-    assert "50 images/s, 4.0 h\n  together 4.0 h" in capsys.readouterr().out  # 16 x 45,000 / 50 = 14,400 s
+    asked = []
+    monkeypatch.setattr("prunebook.trials.rates.measure", lambda *given: asked.append(given[1:]) or Rate(50.0, 3 * GIB))
+    assert cli.main(["estimate", "kcore", "smoke", *SMOKE, "--device", "cpu"]) == 0
+    out = capsys.readouterr().out
+    assert "50 images/s, 4.0 h\n" in out  # 16 x 45,000 / 50 = 14,400 s
+    assert "3.0 GiB a worker, of " in out
+    assert cli.main(["estimate", "kcore", "smoke", *SMOKE, "--device", "cpu", "--workers", "3"]) == 0
+    out = capsys.readouterr().out
+    assert "3 side by side, by a simulated schedule" in out
+    assert "3 at once: 9.0 GiB" in out
+    assert asked == [("cpu", 1), ("cpu", 3)]
+
+
+def test_gpus_that_are_not_here_take_the_rates_that_are_kept(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr("prunebook.trials.rates.file", lambda: tmp_path / "results_rates.json")
+    asked = ["estimate", "kcore", "smoke", *SMOKE, "--device", "cpu", "--gpus", "8"]
+    assert cli.main(asked) == 2
+    assert "no GPU is here, and results_rates.json has no GPU's rates" in capsys.readouterr().err
+    notebook = notebooks.get("kcore")
+    values = {"dataset": "cifar10", "epochs": 16, "finetune": {}, "options": {}}
+    ways = estimate.estimate(notebook.trials(notebook.parameters("smoke", values))).to_do
+    made = {"hardware": {"accelerator": "a GPU", "processor": "p", "threads": 1}}
+    rates.keep({way: Rate(500.0, GIB) for way in ways}, {}, made)
+    assert cli.main(asked) == 0
+    out = capsys.readouterr().out
+    assert "kept rates of a GPU, for one trial at a time:" in out
+    assert "500 images/s, 24 min" in out
+    assert "all trials, 8 side by side" in out
+    rates.keep({}, {}, made)
+    assert cli.main(asked) == 2
+    assert "the kept rates of a GPU have none for resnet20 on cifar10" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["--workers", "0"], "workers is 0, but must be a number of processes"),
+        (["--gpus", "0"], "gpus is 0, but must be a number of GPUs"),
+        (["--gpus", "2", "--workers", "2"], "workers is 2, but must be left out where GPUs are given"),
+        (["--gpus", "2", "--gpus-per-trial", "4"], "GPUs per trial is 4.0, but must be at most 2"),
+        (["--gpus-per-trial", "0"], "GPUs per trial is 0.0, but must be above 0"),
+        (["--gpus-per-trial", "1.5"], "GPUs per trial is 1.5, but must be a share from 0 to 1 or a whole number"),
+    ],
+)
+def test_an_impossible_place_is_refused(capsys, given, words):
+    assert cli.main(["estimate", "kcore", "smoke", *given]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"prunebook: {words}")
 
 
 def test_a_wrong_parameter_of_the_estimate_gives_one_sentence_and_exit_code_2(capsys):

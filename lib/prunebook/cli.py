@@ -1,23 +1,26 @@
 """The `prunebook` command: list, run, estimate, pages, status, publish, merge, verify, export, data."""
 
 import argparse
+import contextlib
 import os
 import re
 import sys
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
-from prunebook import distributed, files, notebooks, paths, trials
-from prunebook.errors import BadValue, choose, nearest
+from prunebook import distributed, files, memory, notebooks, paths, trials
+from prunebook.errors import BadValue, choose, nearest, require
 from prunebook.notebooks import Notebook
-from prunebook.trials import estimate
+from prunebook.trials import estimate, rates
 from prunebook.trials import export as exporting
 from prunebook.trials import merge as merging
 from prunebook.trials import verify as verifying
 from prunebook.trials.cluster import Demand
-from prunebook.trials.engine import accelerator, check_networks
+from prunebook.trials.engine import accelerator, check_networks, suitable_workers
 from prunebook.trials.provenance import hardware
 
 
@@ -77,11 +80,19 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--trials-only", action="store_true", help="compute the records, leave the notebook alone")
     run.set_defaults(command=_run)
 
-    costs = commands.add_parser(
-        "estimate", help="what a run costs: its trials, their training, and the hours on this device"
-    )
+    costs = commands.add_parser("estimate", help="what a run costs: its trials, their training, hours and memory")
     _add_run(costs)
     costs.add_argument("--no-measure", action="store_true", help="only count, which takes no time")
+    costs.add_argument(
+        "-j", "--workers", type=int, metavar="N", help="trials side by side on this device (default: as in run)"
+    )
+    costs.add_argument(
+        "--gpus",
+        type=int,
+        metavar="N",
+        help="the time on so many GPUs like this machine's, or like the one whose rates are kept in benchmarks/",
+    )
+    costs.add_argument("--gpus-per-trial", type=float, metavar="SHARE", help="of a GPU, such as 0.25 (default: 1)")
     costs.set_defaults(command=_estimate)
 
     pages = commands.add_parser("pages", help="bring the book's pages up to date: quick runs and published ones")
@@ -202,13 +213,85 @@ def _estimate(options: argparse.Namespace) -> int:
     notebook = notebooks.get(options.notebook)
     wanted = notebook.trials(notebook.parameters(options.run, notebooks.overrides(options.parameters)))
     found = estimate.estimate(wanted)
-    print(*estimate.report(found), sep="\n", flush=True)
+    place = _place(options, len(found.missing))
+    recorded = estimate.recorded_times([*wanted, *_published(notebook)])
+    print(*estimate.report(found, recorded), sep="\n", flush=True)
     if found.to_do and not options.no_measure:
-        device = options.device or accelerator()
-        speeds = {way: estimate.speed(way, device) for way in found.to_do}
-        facts = hardware(device)
-        print(*estimate.report_times(found, speeds, facts.get("accelerator") or facts["processor"]), sep="\n")
+        measured = _rates(found.to_do, place)
+        images = {way: rate.images for way, rate in measured.items()}
+        print(*estimate.report_times(found, images, recorded, place.places, place.what), sep="\n")
+        peaks = [rate.memory for rate in measured.values() if rate.memory is not None]
+        there = None if place.machine else memory.total(place.device)
+        print(*estimate.report_memory(max(peaks, default=None), place.at_once, there, place.where), sep="\n")
     return 0
+
+
+class _Place(NamedTuple):
+    """Where an estimate is for: how many trials share a device, how many there are in all, and whose rates are taken."""
+
+    device: str
+    at_once: int
+    places: int
+    where: str
+    machine: rates.Machine | None = None  # whose kept rates are taken, rather than this one's measured
+
+    @property
+    def what(self) -> str:
+        if self.machine:
+            return f"kept rates of {self.where}, for one trial at a time:"
+        return (
+            f"measured on {self.where}, for each of {self.at_once} at once:"
+            if self.at_once > 1
+            else (f"measured on {self.where}, for one worker:")
+        )
+
+
+def _place(options: argparse.Namespace, trials: int) -> _Place:
+    device = options.device or accelerator()
+    facts = hardware(device)
+    where = facts.get("accelerator") or facts["processor"]
+    if options.gpus is None and options.gpus_per_trial is None:
+        workers = suitable_workers(trials, device) if options.workers is None else options.workers
+        require(workers >= 1, "workers", workers, "a number of processes, at least 1")
+        return _Place(device, workers, workers, where)
+    gpus, share = options.gpus or 1, 1.0 if options.gpus_per_trial is None else options.gpus_per_trial
+    require(options.workers is None, "workers", options.workers, "left out where GPUs are given: see --gpus-per-trial")
+    require(options.gpus is None or options.gpus >= 1, "gpus", options.gpus, "a number of GPUs, at least 1")
+    require(Demand(gpus=share).gpus > 0, "GPUs per trial", share, "above 0 here")
+    at_once = int(1 / share) if share <= 1 else 1
+    places = gpus * at_once if share <= 1 else int(gpus // share)
+    require(places >= 1, "GPUs per trial", share, f"at most {gpus}, the number of GPUs")
+    if device.startswith("cuda"):
+        return _Place(device, at_once, places, where)
+    machine = next((machine for machine in rates.kept() if machine.is_gpu), None)
+    if machine is None:
+        raise BadValue(
+            f"no GPU is here, and {rates.file().name} has no GPU's rates; where there is one, "
+            "`python benchmarks/bench_rates.py --write` makes them"
+        )
+    require(at_once == 1, "GPUs per trial", share, f"at least 1 with the kept rates of {machine.name}")
+    return _Place("cuda", at_once, places, machine.name, machine)
+
+
+def _rates(ways: Iterable[estimate.Training], place: _Place) -> dict[estimate.Training, rates.Rate]:
+    """Those of `ways`; on this machine, without those that take more memory than is free."""
+    if place.machine is None:
+        found = {}
+        for way in ways:
+            with contextlib.suppress(rates.NoMemory):
+                found[way] = rates.measure(way, place.device, place.at_once)
+        return found
+    known = place.machine.of(ways)
+    for way in ways:
+        if way not in known:
+            raise BadValue(f"the kept rates of {place.where} have none for {way.describe()}; bench_rates.py measures it")
+    return known
+
+
+def _published(notebook: Notebook) -> list[trials.Trial]:
+    """The trials of the runs whose records come with the project."""
+    runs = [run for run, about in notebook.description.runs.items() if about.published]
+    return [trial for run in runs for trial in notebook.trials(notebook.parameters(run))]
 
 
 def _pages(options: argparse.Namespace) -> int:

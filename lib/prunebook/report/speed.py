@@ -46,8 +46,8 @@ class Benchmark(BaseModel):
 
 
 def names() -> list[str]:
-    """The benchmarks that there are, measured or not."""
-    return sorted(path.stem.removeprefix("bench_") for path in _folder().glob("bench_*.py"))
+    """The benchmarks that there are, measured or not, but for that of the rates, which `trials.rates` keeps."""
+    return sorted({path.stem.removeprefix("bench_") for path in _folder().glob("bench_*.py")} - {"rates"})
 
 
 def results(name: str) -> Path:

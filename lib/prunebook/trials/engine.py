@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from prunebook import distributed, paths, weights
 from prunebook.errors import BadValue, choose, require
-from prunebook.trials import provenance, shards
+from prunebook.trials import provenance, schedule, shards
 from prunebook.trials.claims import Queue
 from prunebook.trials.cluster import Cluster, Demand
 from prunebook.trials.store import DamagedRecord, Record, Store
@@ -318,15 +318,10 @@ def _run_missing(
     every = 0.1 if sys.stderr.isatty() else 10  # a log file wants a line now and then
     with tqdm(total=len(trials), desc="trials", unit="trial", disable=not progress, mininterval=every, smoothing=0) as outer:
         run = _Run(store, device, force, deadline, outer)
-        alone = [trial for trial in trials if workers == 1 or trial.definition.alone]
-        together = dict.fromkeys(trials)
-        for trial in alone:
-            del together[trial]
-        # What runs alone and builds on one that runs beside others has to come after it.
-        after = {trial: None for trial in alone if together and any(needed in together for needed in trial.needs())}
-        left = run.one_by_one([trial for trial in alone if trial not in after])
-        left += run.side_by_side(list(together), _pool(workers, store, device)) if together else 0
-        left += run.one_by_one(list(after))
+        before, together, after = schedule.phases(trials, Trial.needs, lambda trial: workers == 1 or trial.definition.alone)
+        left = run.one_by_one(before)
+        left += run.side_by_side(together, _pool(workers, store, device)) if together else 0
+        left += run.one_by_one(after)
         if left and deadline:
             _say(f"prunebook: the budget of {deadline.seconds:g} s is over; {left} trials are left")
 

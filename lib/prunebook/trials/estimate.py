@@ -1,22 +1,26 @@
-"""What a run costs, before anything is computed: its trials, the work of their training, and how long that takes here.
+"""What a run costs, before anything is computed: its trials, the work of their training, time and memory.
 
-No data are needed: the sizes of the datasets are known, and the speed of training is measured on noise of their shape.
+No data are needed: the sizes of the datasets are known, and the rate of training is measured on noise of their shape, by
+`trials.rates`.
 """
 
 import json
 import os
+import statistics
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
-from prunebook import data, measure, models, paths, training
+from prunebook import data, measure, models, paths
 from prunebook.errors import MissingData
+from prunebook.trials import schedule
 from prunebook.trials.engine import to_run
+from prunebook.trials.schedule import Job
 from prunebook.trials.store import Store
 from prunebook.trials.trial import Trial
 
@@ -24,10 +28,10 @@ OFFICIAL = {"mnist": (60_000, 10_000), "fashion_mnist": (60_000, 10_000), "cifar
             "cifar100": (50_000, 10_000), "image_folder:imagenet": (1_281_167, 50_000)}  # fmt: skip  # training, test
 VALIDATION = 0.1  # share of the training part that `data.load` sets aside
 IMAGENET_CLASSES = 1000
+GIB = 2**30
 PASSES = 3  # a forward pass, and a backward pass that computes about twice as much
 # The settings of a fit that its speed hangs on, where it has them; augmentation comes to them.
 SPEED = ("batch_size", "augment", "precision", "optimizer", "trainable")
-AT_ONCE = 2**28  # bytes of noise that are made to measure the speed, at most
 
 
 class Facts(NamedTuple):
@@ -38,6 +42,11 @@ class Facts(NamedTuple):
     num_classes: int
     in_channels: int
     image_size: int  # height and width in pixels
+
+
+# Tables without repeated rows: of KDD Cup'99 the published tenth, of the credit cards what the published records are of;
+# the whole table, which `make data` gets, has more.
+TABLES = {"kddcup99": Facts(98_271, 36_397, 23, 120, 1), "creditcard": Facts(2_489, 922, 2, 29, 1)}
 
 
 @dataclass(frozen=True)
@@ -112,7 +121,19 @@ class Estimate:
     tasks: dict[str, Tally]
     to_do: dict[Training, Work]
     whole: dict[Training, Work]
-    untrained: int  # trials to run that train nothing
+    missing: list[Trial]  # those that the run would compute, in the order that it starts them in
+
+    @property
+    def untrained(self) -> Counter[str]:
+        """By task, the trials to run that train nothing."""
+        return Counter(trial.task for trial in self.missing if not trainings(trial))
+
+
+class Recorded(NamedTuple):
+    """How long a task took: the median of so many records, in seconds."""
+
+    seconds: float
+    records: int
 
 
 def estimate(trials: Iterable[Trial], store: Store | None = None) -> Estimate:
@@ -122,14 +143,65 @@ def estimate(trials: Iterable[Trial], store: Store | None = None) -> Estimate:
     everything, missing = to_run(wanted, store, force=True), to_run(wanted, store)
     recorded = [trial for trial in everything if store.state(trial) == "done"]
     sizes = [Counter(trial.task for trial in group) for group in (everything, recorded, missing)]
-    whole = {way: Work(*length, way.each, _forward(way)) for way, length in _lengths(everything).items()}
-    left = _lengths(missing)
+    whole, left = works(everything), _lengths(missing)
     return Estimate(
         tasks={name: Tally(*(size[name] for size in sizes)) for name in sizes[0]},
         to_do={way: replace(work, fits=left[way][0], epochs=left[way][1]) for way, work in whole.items() if way in left},
         whole=whole,
-        untrained=sum(not trainings(trial) for trial in missing),
+        missing=missing,
     )
+
+
+def works(trials: Iterable[Trial]) -> dict[Training, Work]:
+    """What `trials` train, those that they need left out."""
+    return {way: Work(*length, way.each, _forward(way)) for way, length in _lengths(trials).items()}
+
+
+def recorded_times(trials: Iterable[Trial], store: Store | None = None) -> dict[str, Recorded]:
+    """By task, how long those of `trials` took that train nothing and have a record: on whatever machine made it."""
+    store = store or Store()
+    times: dict[str, list[float]] = {}
+    for trial in dict.fromkeys(trials):
+        record = None if trainings(trial) else store.find(trial)
+        if record is not None and "total" in record.times:
+            times.setdefault(trial.task, []).append(record.times["total"])
+    return {task: Recorded(statistics.median(seconds), len(seconds)) for task, seconds in times.items()}
+
+
+class Outline(NamedTuple):
+    """All of a trial that its length and its place in a schedule hang on; `needs` are places in the list of trials."""
+
+    task: str
+    fits: list[tuple[Training, int]]  # as `trainings` has them
+    needs: tuple[int, ...]
+    alone: bool
+
+
+def outlines(trials: Sequence[Trial]) -> list[Outline]:
+    """Of trials that come after those that they need."""
+    place = {trial: i for i, trial in enumerate(trials)}
+    needs = (tuple(place[one] for one in trial.needs() if one in place) for trial in trials)
+    return [Outline(t.task, trainings(t), needed, t.definition.alone) for t, needed in zip(trials, needs, strict=True)]
+
+
+def jobs(outlined: Iterable[Outline], rates: Mapping[Training, float], recorded: Mapping[str, Recorded]) -> list[Job]:
+    """The trials for `trials.schedule`.
+
+    Parameters
+    ----------
+    rates : images a second of each way to train
+    recorded : of tasks, for those that train nothing; one that is not there takes no time
+    """
+    epoch = {way: way.each / rate for way, rate in rates.items()}  # in seconds
+    nothing = {task: known.seconds for task, known in recorded.items()}
+    return [
+        Job(
+            sum(epochs * epoch[way] for way, epochs in one.fits) if one.fits else nothing.get(one.task, 0.0),
+            one.needs,
+            one.alone,
+        )
+        for one in outlined
+    ]
 
 
 def trainings(trial: Trial) -> list[tuple[Training, int]]:
@@ -152,7 +224,8 @@ def facts(dataset: str, size: int | None = None) -> Facts:
     """Sizes of the dataset that `data.load` gives by this name. Nothing has to be there for the published ones.
 
     Their images for training are right to 0.1 %: validation takes a tenth of every class, rounded. Folders of photographs
-    are counted. Raises BadValue for a dataset that would have to be there and is not.
+    are counted, and so is a table of credit cards that is there. Raises BadValue for a dataset that would have to be there
+    and is not.
     """
     if dataset.startswith("image_folder:"):
         return _folder(dataset, size or 224)
@@ -161,41 +234,19 @@ def facts(dataset: str, size: int | None = None) -> Facts:
         known = data._KNOWN[dataset]
         own, channels = known.shape[0], known.shape[2] if len(known.shape) == 3 else 1
         return Facts(_without_validation(train), test, known.num_classes, channels, own * data._factor(size, own))
-    loaded = data.load(dataset, size=size)  # digits, which come with scikit-learn
+    if dataset == "kddcup99":  # a single published file, which takes seconds to read
+        return TABLES[dataset]
+    try:
+        loaded = data.load(dataset, size=size)
+    except MissingData:
+        if dataset in TABLES:
+            return TABLES[dataset]
+        raise
     return Facts(len(loaded.train), len(loaded.test), loaded.num_classes, loaded.in_channels, loaded.image_size)
 
 
-def speed(way: Training, device: str, seconds: float = 3.0) -> float:
-    """Images a second that training takes on `device`, measured for some `seconds` on noise that lies there.
-
-    Reading files is not in it, nor is evaluation.
-    """
-    known = way.facts
-    settings = dict(way.settings)
-    settings["batch_size"] = size = min(settings["batch_size"], known.train)
-    generator = torch.Generator().manual_seed(0)
-    model = way.build().to(device)
-
-    def trained(batches: int, epochs: int) -> float:
-        """Seconds for so many epochs of so many batches."""
-        shape = (batches * size, known.in_channels, known.image_size, known.image_size)
-        images = torch.randint(256, shape, dtype=torch.uint8, generator=generator).to(device)
-        labels = torch.randint(known.num_classes, shape[:1], generator=generator).to(device)
-        same = (0.5,) * known.in_channels
-        history = training.fit(
-            model, data.Split(images, labels), mean=same, std=same, epochs=epochs, lr=1e-6, schedule="constant", **settings
-        )
-        return sum(epoch["seconds"] for epoch in history)
-
-    trained(1, 1)  # the first step chooses kernels and allocates memory
-    steps = max(1, int(seconds / trained(1, 1)))
-    batches = min(steps, 50, max(1, AT_ONCE // (size * known.in_channels * known.image_size**2)))
-    epochs = max(1, steps // batches)
-    return epochs * batches * size / trained(batches, epochs)
-
-
-def report(found: Estimate) -> list[str]:
-    """The counts in lines of text."""
+def report(found: Estimate, recorded: Mapping[str, Recorded] | None = None) -> list[str]:
+    """The counts in lines of text; `recorded` says how long tasks take that train nothing."""
     sums = Tally(*map(sum, zip(*found.tasks.values(), strict=True))) if found.tasks else Tally(0, 0, 0)
     width = max(map(len, found.tasks), default=0)
     lines = [f"trials: {_tally(sums)}"]
@@ -204,21 +255,69 @@ def report(found: Estimate) -> list[str]:
         to_do, whole = (sum(work.total for work in part.values()) for part in (found.to_do, found.whole))
         lines.append("training to do, in multiply-accumulates (MACs): 3 x those of a forward pass x images x epochs")
         lines += [f"  {way.describe()}: {_work(work)}" for way, work in found.to_do.items()]
-        lines.append(f"  together {_macs(to_do)}, as if nothing were pruned; without any record: {_macs(whole)}")
-    if found.untrained:
-        lines.append(f"trials to run that train nothing: {found.untrained}; their time is not estimated")
+        lines.append(f"  together {as_macs(to_do)}, as if nothing were pruned; without any record: {as_macs(whole)}")
+    return lines + _report_untrained(found.untrained, recorded or {})
+
+
+def report_times(
+    found: Estimate, rates: Mapping[Training, float], recorded: Mapping[str, Recorded], places: int, where: str
+) -> list[str]:
+    """The times in lines of text, from images a second of each of so many `places`; `where` says what these are."""
+    lines, together = [where], 0.0
+    for way, work in found.to_do.items():
+        if way in rates:
+            seconds = work.seen / rates[way]
+            together += seconds
+            lines.append(f"  {way.describe()}: {rates[way]:,.0f} images/s, {as_time(seconds)}")
+        else:
+            lines.append(f"  {way.describe()}: more memory than is free, so its time is not known")
+    lines.append(f"  all training with a time, one after the other: {as_time(together)}")
+    if not found.to_do.keys() <= rates.keys():
+        return lines
+    todo = jobs(outlines(found.missing), rates, recorded)
+    walls = {order: schedule.simulate(todo, places, order).wall for order in schedule.ORDERS}
+    if places == 1:
+        lines.append(f"  all trials, one after the other: {as_time(walls['in order'])}")
+    else:
+        lines.append(f"all trials, {places} side by side, by a simulated schedule:")
+        lines.append(
+            f"  {', '.join(f'{as_time(wall)} {order}' for order, wall in walls.items())}; a run starts them in order"
+        )
+        lines.append(
+            f"  no order takes less than {as_time(schedule.least(todo, places))}, nor any number of places less than "
+            f"{as_time(schedule.critical_path(todo))}"
+        )
+    lines.append("What comes on top: evaluation and pruning in trials that train, and reading photographs.")
+    return [*lines, "A pruned network may train faster."]
+
+
+def report_memory(most: int | None, workers: int, there: int | None, where: str) -> list[str]:
+    """Peak memory in lines of text: `most` bytes of a worker, and what `there` is; nothing where it is not known."""
+    if most is None:
+        return []
+    several = f"; {workers} at once: {most * workers / GIB:,.1f} GiB" if workers > 1 else ""
+    has = f", of {there / GIB:,.1f} GiB" if there else ""
+    lines = [f"peak memory of training, on {where}: {most / GIB:,.1f} GiB a worker{several}{has}"]
+    if there and most * workers > there:
+        lines.append("  That does not fit: take fewer workers, or a smaller batch_size.")
     return lines
 
 
-def report_times(found: Estimate, speeds: dict[Training, float], where: str) -> list[str]:
-    """The times in lines of text, from images a second; `where` says on what these were measured."""
-    times = {way: work.seen / speeds[way] for way, work in found.to_do.items()}
-    return [
-        f"measured on {where}, for one worker:",
-        *(f"  {way.describe()}: {speeds[way]:,.0f} images/s, {_time(times[way])}" for way in times),
-        f"  together {_time(sum(times.values()))}",
-        "Evaluation, pruning, and reading photographs come on top; a pruned network may train faster.",
+def _report_untrained(untrained: Counter[str], recorded: Mapping[str, Recorded]) -> list[str]:
+    if not untrained:
+        return []
+    known = {task: recorded[task] for task in untrained if task in recorded}
+    seconds = sum(untrained[task] * known[task].seconds for task in known)
+    lines = [
+        f"trials to run that train nothing: {sum(untrained.values())}, {as_time(seconds)} by the records of their tasks"
     ]
+    for task, count in untrained.items():
+        if task in known:
+            each, records = known[task]
+            lines.append(f"  {task}: {count}, {each:.3g} s each, the median of {records} record{'s' * (records != 1)}")
+        else:
+            lines.append(f"  {task}: {count}, without a record, so their time is not known and counts as none")
+    return lines
 
 
 def _tally(tally: Tally) -> str:
@@ -227,8 +326,8 @@ def _tally(tally: Tally) -> str:
 
 def _work(work: Work) -> str:
     return (
-        f"{work.epochs} epochs in {work.fits} trials, {work.images:,} images, {_macs(work.macs)} forward, "
-        f"{_macs(work.total)} in all"
+        f"{work.epochs} epochs in {work.fits} trials, {work.images:,} images, {as_macs(work.macs)} forward, "
+        f"{as_macs(work.total)} in all"
     )
 
 
@@ -252,8 +351,13 @@ def _lengths(trials: Iterable[Trial]) -> dict[Training, tuple[int, int]]:
 
 def _forward(way: Training) -> int:
     known = way.facts
-    image = torch.zeros(1, known.in_channels, known.image_size, known.image_size)
-    return measure.cost(way.build(), image, "macs").macs
+    return _forward_of(way.arch, way.options, known.num_classes, known.in_channels, known.image_size)
+
+
+@lru_cache(maxsize=256)  # ways that differ in their batches alone
+def _forward_of(arch: str, options: str, num_classes: int, in_channels: int, size: int) -> int:
+    model = models.build(arch, num_classes, in_channels, seed=0, **json.loads(options))
+    return measure.cost(model, torch.zeros(1, in_channels, size, size), "macs").macs
 
 
 def _folder(dataset: str, size: int) -> Facts:
@@ -278,7 +382,7 @@ def _photographs(part: Path) -> list[int]:
     return [sum(name.lower().endswith(suffixes) for name in os.listdir(folder)) for folder in folders]
 
 
-def _macs(count: float) -> str:
+def as_macs(count: float) -> str:
     """To three digits, with a unit: "1.23 GMACs"."""
     for unit in ("", "k", "M", "G", "T", "P"):
         if count < 999.5:
@@ -287,7 +391,10 @@ def _macs(count: float) -> str:
     return f"{count:,.3g} EMACs"
 
 
-def _time(seconds: float) -> str:
+def as_time(seconds: float) -> str:
+    """In the unit that suits: "12 s", "25 min", "3.1 h", "12.4 days"."""
     if seconds < 90:
         return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 100 * 3600 else f"{seconds / 86400:,.1f} days"

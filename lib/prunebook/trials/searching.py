@@ -8,6 +8,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
@@ -283,13 +284,18 @@ class Final(Parameters):
 
     def candidates(self) -> list[Trial]:
         """The light fine-tunings that it is chosen from."""
-        common = {"search": self.search.model_dump(mode="json"), "recalibrate": self.recalibrate}
-        common |= {"chosen_on": self.chosen_on}
-        light = self.light.model_dump(mode="json") if self.light else None
-        return [Trial("candidate", {**common, "place": place, "finetune": light}) for place in range(self.first)]
+        common = self.model_dump_json(include={"search", "recalibrate", "chosen_on"})
+        light = self.light.model_dump_json() if self.light else "null"
+        return list(_candidates(common, light, self.first))
 
     def describe(self) -> str:
         return f"{self.search.describe()}: rank {self.rank} of {self.first}, {self.finetune.length}"
+
+
+@lru_cache(maxsize=64)  # each of a search's k final trials needs the same m, in a paper's run a hundred times over
+def _candidates(common: str, light: str, first: int) -> tuple[Trial, ...]:
+    parameters = {**json.loads(common), "finetune": json.loads(light)}
+    return tuple(Trial("candidate", {**parameters, "place": place}) for place in range(first))
 
 
 class Scene(NamedTuple):

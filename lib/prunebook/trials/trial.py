@@ -77,7 +77,8 @@ class Trial:
     def __post_init__(self) -> None:
         choose("task", self.task, _TASKS)
         try:
-            _TASKS[self.task].parameters.model_validate(self.params)
+            # Where the property below keeps them, so that a run of thousands of trials is not checked twice.
+            self.__dict__["parameters"] = _TASKS[self.task].parameters.model_validate(self.params)
         except ValidationError as fault:
             raise BadValue(sentence(fault, _TASKS[self.task].parameters)) from None
 
@@ -108,4 +109,8 @@ class Trial:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def needs(self) -> "list[Trial]":
+        return list(self._needs)
+
+    @cached_property
+    def _needs(self) -> "list[Trial]":
         return self.definition.needs(self.parameters)
