@@ -156,6 +156,11 @@ WRONG: dict[str, list[tuple[dict[str, Any], str]]] = {
         ({"temperature": 0}, "temperature is 0"),
         ({"tua": 0.3}, "there is no parameter 'tua'.*did you mean 'tau'"),
     ],
+    "scaling": [
+        ({"notebooks": ["kcor"]}, "notebooks is 'kcor'.*did you mean 'kcore'"),
+        ({"runs": "papr"}, "runs is 'papr'.*did you mean 'paper'"),
+        ({"gpus": [0]}, "gpus is 0, but must be a number from 1 to 10,000"),
+    ],
 }
 CASES = [(notebook, wrong, words) for notebook, cases in WRONG.items() for wrong, words in cases]
 # Pydantic's own words, which name Python's types rather than what a person can type.

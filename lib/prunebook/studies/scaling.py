@@ -28,7 +28,7 @@ class Parameters(NotebookParameters):
     )
 
     _lists = field_validator("notebooks", "runs", "gpus", mode="before")(listed)
-    _notebooks = field_validator("notebooks")(known("notebook", PAPERS))
+    _notebooks = field_validator("notebooks")(known("notebooks", PAPERS))
 
     @field_validator("gpus")
     @classmethod
@@ -39,7 +39,7 @@ class Parameters(NotebookParameters):
     def _known_runs(self) -> Self:
         there = [run for name in self.notebooks for run in runs_of(name)]
         for run in self.runs:
-            choose("run", run, dict.fromkeys(there))
+            choose("runs", run, dict.fromkeys(there))
         return self
 
 
