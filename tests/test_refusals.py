@@ -157,9 +157,13 @@ WRONG: dict[str, list[tuple[dict[str, Any], str]]] = {
         ({"tua": 0.3}, "there is no parameter 'tua'.*did you mean 'tau'"),
     ],
     "scaling": [
+        ({"notebooks": ["speed"]}, "notebooks is 'speed', but must be one of: kcore"),
         ({"notebooks": ["kcor"]}, "notebooks is 'kcor'.*did you mean 'kcore'"),
         ({"runs": "papr"}, "runs is 'papr'.*did you mean 'paper'"),
+        ({"notebooks": "mrp", "runs": "paper-imagenet"}, "runs is 'paper-imagenet', but must be one of: smoke"),
         ({"gpus": [0]}, "gpus is 0, but must be a number from 1 to 10,000"),
+        ({"macs_per_second": 0}, "macs_per_second is 0, but must be above 0"),
+        ({"milliseconds_per_step": -1}, "milliseconds_per_step is -1, but must be at least 0"),
     ],
 }
 CASES = [(notebook, wrong, words) for notebook, cases in WRONG.items() for wrong, words in cases]

@@ -137,22 +137,6 @@ def test_a_figure_has_a_panel_for_each_notebook_with_both_orders_and_both_bounds
         scaling.figure([], GPU)
 
 
-@pytest.mark.parametrize(
-    ("values", "words"),
-    [
-        ({"notebooks": ["speed"]}, "notebooks is 'speed', but must be one of: kcore"),
-        ({"runs": ["papr"]}, "did you mean 'paper'"),
-        ({"notebooks": "mrp", "runs": "paper-imagenet"}, "runs is 'paper-imagenet', but must be one of: smoke"),
-        ({"gpus": [0]}, "gpus is 0, but must be a number from 1 to 10,000"),
-        ({"macs_per_second": 0}, "macs_per_second is 0"),
-        ({"milliseconds_per_step": -1}, "milliseconds_per_step is -1"),
-    ],
-)
-def test_a_wrong_parameter_is_refused(values, words):
-    with pytest.raises(BadValue, match=words):
-        Parameters.check(values)
-
-
 def test_the_benchmark_keeps_what_it_measures_and_why_it_leaves_something_out(project, monkeypatch, capsys):
     monkeypatch.syspath_prepend(str(paths.project() / "benchmarks"))
     import bench_rates
