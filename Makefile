@@ -12,7 +12,7 @@ export NB RUN DATASET
 NOTEBOOKS := $(sort $(patsubst notebooks/%.yml,%,$(wildcard notebooks/*.yml)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book html runs test lint types unit smoke browser run chaos serve bench data lab lock lock-check clean
+.PHONY: help setup book html runs test lint types unit smoke browser run chaos serve bench rates data lab lock lock-check clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile

@@ -269,4 +269,4 @@ def test_a_wrong_parameter_of_the_estimate_gives_one_sentence_and_exit_code_2(ca
     assert cli.main(["estimate", "kcore", "smoke", "-p", "taus", "[1.6]"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert err == "prunebook: tau is 1.6, but must be a number from 0 to 1\n"
+    assert err == "prunebook: taus is 1.6, but must be a number from 0 to 1\n"
