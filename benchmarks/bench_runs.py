@@ -137,10 +137,13 @@ def main() -> None:
             what=f"{n} trials of {each:g} CPU s on two Ray workers", value=two, unit="s", alternative="on one", other=one
         ),
         Figure(what="Ray's start, which is not in these", value=starting, unit="s"),
-        *(Figure(what=f"overhead of a trial, {name}", value=value, unit="s") for name, value in per_trial.items()),
+        *(
+            Figure(what=f"overhead of each of {many} trials, {name}", value=value, unit="s")
+            for name, value in per_trial.items()
+        ),
         *(Figure(what=f"{all_of_them:,} records: {name}", value=value, unit="s") for name, value in looked.items()),
     ]
-    report("runs", figures, given.write, trials_without_content=many)
+    report("runs", figures, given.write)
 
 
 if __name__ == "__main__":

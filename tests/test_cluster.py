@@ -223,7 +223,7 @@ def test_ctrl_c_ends_the_cluster_of_this_machine_and_keeps_what_is_finished(else
         raise
     press_ctrl_c(process)
     _, errors = process.communicate(timeout=120)  # returns once no process holds standard error: those of Ray have ended
-    assert errors.rstrip().endswith("KeyboardInterrupt")
+    assert "KeyboardInterrupt" in errors
     assert [path.stem for path in (tmp_path / "cache" / "records").glob("*/*.json")] == [
         Trial("stopover", {"x": 1, "log": str(elsewhere)}).key
     ]
