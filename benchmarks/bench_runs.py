@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import small_trials
 import torch
@@ -42,7 +43,8 @@ class WarmCluster(Cluster):
         began = time.perf_counter()
         super().__enter__()
         load = self._ray.remote(num_cpus=1)(_load)
-        self._ray.get([load.remote() for _ in range(self.places())])
+        with tempfile.TemporaryDirectory() as scratch:
+            self._ray.get([load.remote(scratch, self.places()) for _ in range(self.places())])
         type(self).ready = time.perf_counter()
         type(self).starting = type(self).ready - began
         return self
@@ -52,17 +54,19 @@ class WarmCluster(Cluster):
         super().__exit__(*told)
 
 
-def _load() -> None:
+def _load(folder: str, places: int) -> None:
+    """Load the package, and wait until each place has a process that has."""
     from prunebook.trials import engine  # noqa: F401
 
-    time.sleep(3)  # so that the other place cannot be served by this process
+    (Path(folder) / str(os.getpid())).touch()
+    while len(os.listdir(folder)) < places:
+        time.sleep(0.01)
 
 
 @contextmanager
 def new_store() -> Iterator[Store]:
     """An empty one, which the package takes for the project's."""
-    with tempfile.TemporaryDirectory() as scratch:
-        os.environ["PRUNEBOOK_CACHE"] = scratch
+    with tempfile.TemporaryDirectory() as scratch, patch.dict(os.environ, PRUNEBOOK_CACHE=scratch):
         yield Store(Path(scratch) / "records", Path(scratch) / "none")
 
 
@@ -75,14 +79,12 @@ def run(wanted: list[Trial], store: Store, **how: Any) -> float:
 def grid(n: int, each: float) -> tuple[list[float], float]:
     """Seconds of the grid with one worker and with two, from the first trial's start to the last one's record; and of Ray's
     start."""
-    engine.Cluster = WarmCluster  # type: ignore[misc]
     found = []
     for places in (1, 2):
         torch.set_num_threads(places)  # which is how many places a cluster of this machine has
-        with new_store() as store:
+        with new_store() as store, patch.object(engine, "Cluster", WarmCluster):
             run(small_trials.trials(n, each), store, engine="ray")
         found.append(WarmCluster.ended - WarmCluster.ready)
-    engine.Cluster = Cluster  # type: ignore[misc]
     return found, WarmCluster.starting
 
 
@@ -112,8 +114,8 @@ def queries(n: int) -> dict[str, float]:
         found["a run that finds all done, as a table"], frame = seconds(
             lambda: trials.run(wanted, engine="records", store=store).frame()
         )
-        os.environ["PRUNEBOOK_HOME"] = str(store.local.parent)  # nothing is published there
-        found["the table of every record of the status page"], table = seconds(status.every)
+        with patch.dict(os.environ, PRUNEBOOK_HOME=str(store.local.parent)):  # where nothing is published
+            found["the table of every record of the status page"], table = seconds(status.every)
         found["prunebook verify"], verdict = seconds(lambda: verify(store))
         assert len(records) == len(frame) == len(table) == verdict.records == n
     return found
@@ -123,11 +125,7 @@ def main() -> None:
     given = options(__doc__, "--small")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])  # for nodes
     n, each, many, all_of_them = (4, 1.0, 20, 1000) if given.small else (24, 5.0, 200, 10_000)
-    home = os.environ.get("PRUNEBOOK_HOME")
     looked = queries(all_of_them)
-    os.environ.pop("PRUNEBOOK_HOME")
-    if home is not None:
-        os.environ["PRUNEBOOK_HOME"] = home
     torch.set_num_threads(2)
     per_trial = overheads(many)
     (one, two), starting = grid(n, each)
