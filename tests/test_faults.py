@@ -473,7 +473,7 @@ def test_random_parameters_of_a_notebook_are_valid_or_refused_in_one_sentence_at
                 assert all(Trial(trial.task, trial.params) == trial for trial in found[:20])
 
     check()
-    assert lost == []
+    assert not lost, "\n".join(lost)
     assert list(tmp_path.iterdir()) == []
 
 

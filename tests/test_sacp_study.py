@@ -214,3 +214,10 @@ def test_differences_name_what_is_not_the_paper_s() -> None:
     assert "vgg16: tau 0.5; the paper: 0.6." in other
     assert "resnet18: 3 networks trained in full; the paper: 10." in other
     assert "Data: digits" in other
+
+
+@pytest.mark.parametrize("arch", [[{}], [["resnet20"]], {"resnet20": 1}, [None]])
+def test_what_is_no_name_of_an_architecture_is_refused_in_one_sentence(arch: Any) -> None:
+    for run in notebooks.get("sacp").description.runs:
+        with pytest.raises(BadValue, match=r"^arch"):
+            notebooks.get("sacp").parameters(run, {"arch": arch})

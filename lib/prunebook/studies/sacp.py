@@ -181,7 +181,7 @@ class Parameters(NetworkParameters):
         for name in DIALS if chosen else ():
             if isinstance(kept.get(name), dict):
                 kept[name] = {arch: value for arch, value in kept[name].items() if arch in chosen}
-                if not set(chosen) <= set(kept[name]):
+                if not all(arch in list(kept[name]) for arch in chosen):  # a list, as what is no name may have no hash
                     del kept[name]
         return kept
 
