@@ -117,6 +117,7 @@ WRONG: dict[str, list[tuple[dict[str, Any], str]]] = {
         ({"finetune_schedule": "step"}, "finetune_schedule is 'step', but must be one-cycle, cosine or constant"),
     ],
     "sacp": [
+        ({"m": 10**6, "candidates": 10**6}, "m is 1000000, but must be so small that no more than 100,000 candidates"),
         ({"tau": 0.95}, "tau is 0.95, but must be a share of the channels from 0 to 0.9"),
         ({"tau": -1}, "tau is -1.0, but must be a share"),
         ({"tau": "x"}, "tau is 'x', but must be a number, or one for each architecture"),

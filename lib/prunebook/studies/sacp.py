@@ -34,6 +34,7 @@ PAPER = {  # section 4: tau, configurations N, candidates n, m and k, by our nam
 }
 COUNTS = ("configurations", "candidates", "m", "sampled", "supervised")
 LISTS = ("encoders", "searches")
+MOST_TRAININGS = 100_000  # of candidates, in one run: the list of more takes minutes and all memory
 DIALS = ("tau", *COUNTS, *LISTS)  # may be given by architecture, as options and weights are
 LEARNT_APART = 10_000  # added to a seed: candidates that an encoder learns from are not those that it is judged by
 AGAIN = 1000  # added to an encoder's seed for each time that it learns again
@@ -167,6 +168,9 @@ class Parameters(NetworkParameters):
             for smaller in self.ms:
                 inside = max(1, self.k) <= smaller <= m
                 require(inside, "ms", smaller, f"from k to m, {max(1, self.k)} to {m}")
+        trained = self.seeds * len(self.dataset) * sum(self._trainings_of(arch) for arch in self.arch)
+        few = f"so small that no more than {MOST_TRAININGS:,} candidates are trained in all, not {trained:,}"
+        require(trained <= MOST_TRAININGS, "m", self.m, few)
         drawn = bool(self.shares) or self.free or not self.has_samples
         require(drawn, "shares", self.shares, "at least one, or free be given")
         require(not self.full or self.k > 0, "k", self.k, "at least 1 where full is given")
@@ -184,6 +188,10 @@ class Parameters(NetworkParameters):
                 if not all(arch in list(kept[name]) for arch in chosen):  # a list, as what is no name may have no hash
                     del kept[name]
         return kept
+
+    def _trainings_of(self, arch: str) -> int:
+        """Of one network's searches: each of the m lightly, and the k in full, once more for every smaller m."""
+        return len(dial(self, "searches", arch)) * (dial(self, "m", arch) + self.k * (1 + len(self.ms)))
 
     @property
     def has_samples(self) -> bool:
