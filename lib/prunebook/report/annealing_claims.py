@@ -23,7 +23,7 @@ CLAIM_VERDICTS = WORDS | {
     "holds here": "the 95 % interval lies on the claim's side of 0 or of its limit, or its own rule is met",
     "does not hold here": "the interval lies on the other side of the claim's limit, or its own rule is not met",
     "as one answer to all": "the rule is met, but no more is left, or not surely, than one answer to all inputs scores, the "
-    "one that is most often right",
+    "one that is most often right; of the inputs attacked it has the same share, by expectation",
     "as random pairs": "the rule is met, but pairs drawn by lot come as far, or not surely less far",
     "undecided": "the interval includes the rule's limit, or there are fewer than three repetitions, of one network fewer "
     "than three that differ; or there is nothing to judge, as the claim says",

@@ -132,14 +132,15 @@ def _case(name: str, values: Values, numbers: str, verdict: str, unit: str, rows
 def _attacks(rows: pd.DataFrame, attack: str = "fgsm") -> list[str]:
     """The metrics of robust instances as Definition III.2 counts them, by an attack.
 
-    For images, not those of which one answer to all inputs has as many as the network before pruning: there is nothing to
-    preserve.
+    For images, those alone of which the network before pruning has surely more than one answer to all inputs has: else there
+    may be nothing to preserve. Of a single network, rounds begin with one number, which is compared as it is.
     """
     found = [metric for metric in made.metrics(rows) if metric.startswith(attack) and rows[metric].notna().any()]
     if not rows.dataset.isin(IMAGES).any():
         return found
     start = made.at(rows, [0.0])
-    return [metric for metric in found if start[metric].mean() > start["constant robust"].mean()]
+    beyond = {metric: repetitions(start.assign(beyond=start[metric] - start.constant), "beyond") for metric in found}
+    return [metric for metric in found if above(beyond[metric], 0) == "holds here"]
 
 
 def _those(rows: pd.DataFrame, readings: Sequence[str] = FOLLOWED) -> list[str]:
@@ -164,12 +165,13 @@ def _kept(part: Part, metric: str, share: float) -> list[Case]:
     if left.empty:
         return []
     values = repetitions(left, "kept")
-    one = left["constant top1" if metric == "top1" else "constant robust"]
-    beyond = repetitions(left.assign(beyond=left[metric] - one), "beyond")
+    beyond = repetitions(left.assign(beyond=left[metric] - left.constant), "beyond")
     verdict = above(values, KEPT)
     if verdict == "holds here" and above(beyond, 0) != "holds here":
         verdict = "as one answer to all"
-    numbers = f"{spread(values)} ({len(values)}), one answer to all {fmean(100 * one / left[f'{metric} before']):.0f}"
+    numbers = (
+        f"{spread(values)} ({len(values)}), one answer to all {fmean(100 * left.constant / left[f'{metric} before']):.0f}"
+    )
     return [_case(part.case(metric), values, numbers, verdict, f"% of the original at {share:g} % gone", part.own)]
 
 
