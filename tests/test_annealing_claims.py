@@ -96,6 +96,19 @@ def test_an_attack_that_leaves_no_more_than_one_answer_has_is_not_judged() -> No
     assert "FGSM 0.05" in row("grows slightly", decays=repeated("paper", [level(98.0)] * 3, constant=97.0)).here
 
 
+def test_an_attack_is_judged_if_it_surely_leaves_more_than_one_answer_has() -> None:
+    def before(*robust: float) -> list[Record]:
+        one = [decay("paper", [level(98.0)], seed=s, robust=[[n, *[20.0] * 7]]) for s, n in enumerate(robust)]
+        for record in one:
+            record.result["constant"]["robust"] = 0  # an accident of the draw, which is not asked
+        return one
+
+    assert "FGSM 0.05" in row("same trend", decays=before(12.0, 13.0, 14.0)).here
+    assert "FGSM 0.05" not in row("same trend", decays=before(9.0, 10.5, 30.0)).here  # more in the mean, but not surely
+    assert "FGSM 0.05" not in row("same trend", decays=before(12.0, 13.0)).here
+    assert "FGSM 0.01" in row("same trend", decays=before(9.0, 10.5, 30.0)).here
+
+
 def test_robustness_is_tested_on_images_only() -> None:
     assert verdict("Half of the robust", around("paper", 70.0)) == "holds here"
     assert verdict("Half of the robust", around("paper", 70.0, dataset="creditcard")) == UNTESTED

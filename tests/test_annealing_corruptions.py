@@ -14,6 +14,7 @@ from prunebook.trials import Record
 
 NEAR = [-0.5, 0.0, 0.5]
 SHARE, ACCURACY, CHAPTER = "Corrupted images are", "The same where clean", "no sturdier"
+WIDTHS = ((78.0, 3), (93.0, 1), (93.0, 1))  # 20, 5 and 5 points below 98, in so many rounds
 
 
 def test_an_accuracy_is_the_mean_over_kinds_of_the_mean_over_severities() -> None:
@@ -67,7 +68,42 @@ def test_networks_of_little_use_are_not_compared() -> None:
     one, other = curve({**alike, 0.5: (10.0, 10.0)}), curve({**alike, 0.5: (10.0, 0.0)})
     assert list(disturbed.at_equal_accuracy(one, other).gap) == pytest.approx([0])  # they differ below half of 98 alone
     kept = curve({0.0: (98.0, 88.0), 0.5: (97.5, 80.0)})
-    assert disturbed.at_equal_accuracy(kept, one).empty  # half a point in common
+    (row,) = disturbed.at_equal_accuracy(kept, one).to_dict("records")
+    assert row["width"] == pytest.approx(0.5)
+    lost = curve({0.0: (98.0, 88.0)})
+    (row,) = disturbed.at_equal_accuracy(lost, one).to_dict("records")
+    assert (row["width"], math.isnan(row["gap"])) == (0, True)
+
+
+def test_a_short_common_range_decides_nothing() -> None:
+    def records(first: float, second: float) -> list[Record]:
+        return [*networks("paper", first, 82.0), *networks("one-shot", second, 28.0)]
+
+    # The other curve falls to 58 and 28: what they have in common ends at the first one's accuracy.
+    assert verdict(ACCURACY, records(88.0, 58.0)) == "holds here"  # ten points
+    assert verdict(CHAPTER, records(97.0, 58.0), "expectations") == verdict(ACCURACY, records(89.0, 58.0)) == "undecided"
+    frame = annealing_claims.claims(corrupted=records(89.0, 58.0))
+    (found,) = [row for _, row in frame.iterrows() if ACCURACY in row.claim]
+    assert "over 9.0 points of clean accuracy" in found.here
+    assert "less than 10 points" in found["tested by"]
+    assert verdict(SHARE, records(97.0, 58.0)) == "holds here"
+
+
+def test_the_width_is_the_mean_over_networks_of_the_mean_over_rounds() -> None:
+    own = [corrupted("paper", [fallen(low, 48.0)] * rounds, seed=seed) for seed, (low, rounds) in enumerate(WIDTHS)]
+    frame = annealing_claims.claims(corrupted=[*own, *networks("one-shot", 58.0, 28.0)])
+    (found,) = [row for _, row in frame.iterrows() if ACCURACY in row.claim]
+    assert "over 10.0 points" in found.here
+    assert "undecided" not in found.verdict
+
+
+def test_our_own_change_is_no_reading_of_the_paper() -> None:
+    records = [*networks("paper", 58.0, 28.0), *networks("absolute", 58.0, 48.0)]
+    records += [*networks("random pairs", 58.0, 28.0)]
+    assert verdict(CHAPTER, records, "expectations") == "holds here"
+    assert verdict(ACCURACY, records) == verdict(SHARE, records) == "no difference found"
+    assert verdict("Absolute weights: corrupted", records) == "holds here"
+    assert verdict("Absolute weights: the same where", records) == "holds here"
 
 
 def test_what_draws_nothing_stands_beside_every_round() -> None:

@@ -36,7 +36,17 @@ def test_curves_are_straight_between_their_points_and_end_where_they_end() -> No
         ("one-shot", 10.0, pytest.approx(90.0)), ("one-shot", 50.0, pytest.approx(50.0)),
     ]  # fmt: skip
     assert set(found["top1 before"]) == {100.0}
-    assert set(found["constant robust"]) == {10.0}
+    assert set(found.constant) == {10.0}
+
+
+def test_of_robust_instances_one_answer_has_what_is_expected_of_it() -> None:
+    records = [decay(curves=[LINE])]
+    records[0].result["constant"]["robust"] = 27  # of 200 attacked: among them its class is more frequent than among all
+    frame = tables.points(records)
+    assert set(frame.constant) == {10.0}
+    for ax in figures.decay(frame).axes:
+        assert [line.get_ydata()[0] for line in ax.lines if line.get_label() == "one answer to all"] == [10.0]
+    plt.close("all")
 
 
 def test_repetitions_are_networks_and_of_one_network_its_rounds() -> None:

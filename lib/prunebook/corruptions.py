@@ -1,8 +1,8 @@
 """What happens to images without anybody's intent: noise, blur, light, compression, in five severities [1]_.
 
-Eight of the fifteen corruptions of CIFAR-10-C: those that need neither a photograph of frost nor another library. Their
-constants are those of its authors' script [2]_, for images of 32 pixels; on other sizes they mean what they mean there, in
-pixels of the image at hand. Results are rounded, where the script cuts off.
+Seven of the fifteen corruptions of CIFAR-10-C, and Gaussian blur, one of its four extra ones: they need neither a photograph
+of frost nor another library. Their constants are those of its authors' script [2]_, for images of 32 pixels; on other sizes
+they mean what they mean there, in pixels of the image at hand. Results are rounded, where the script cuts off.
 
 References
 ----------

@@ -28,7 +28,7 @@ from prunebook.trials.annealing import CLEAN
 
 SHOWN = (25.0, 50.0, 75.0)  # shares of a table
 LEAST = 50.0  # percent of the accuracy before pruning: with less, networks are not compared
-WIDE = 1.0  # points of clean accuracy that two curves must have in common
+WIDE = 10.0  # points of clean accuracy that two curves must have in common, in the mean; set after the runs
 _GRID = 101
 
 
@@ -104,8 +104,9 @@ def at_equal_accuracy(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame
 
     For each network and round, a row with "gap", in points: of the two curves of "corrupted" against "clean", straight
     between shares, the mean distance over the clean accuracies that both have, down to `LEAST` percent of that before
-    pruning. What draws nothing has one round, which stands for all. No row where they have less than `WIDE` points in
-    common.
+    pruning. "width" is how many points of clean accuracy these are; without any, "gap" is NaN. Curves of one network begin
+    at one point, so that a small width pulls the gap towards 0: see `WIDE`. What draws nothing has one round, which stands
+    for all.
     """
     rounds = [each[["seed", "draw"]].drop_duplicates() for each in (first, second)]
     pairs = rounds[0].merge(rounds[1], on="seed", suffixes=("", " of it"))
@@ -114,9 +115,9 @@ def at_equal_accuracy(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame
     rows = []
     for seed, draw, other in pairs.itertuples(index=False):
         curves = [_curve(each[(each.seed == seed) & (each.draw == at)]) for each, at in ((first, draw), (second, other))]
-        rows.append({"seed": seed, "draw": max(draw, other), "gap": _distance(*curves)})  # where there is one, it is 0
-    found = pd.DataFrame(rows, columns=["seed", "draw", "gap"])
-    return found[found.gap.notna()]
+        gap, width = _distance(*curves)
+        rows.append({"seed": seed, "draw": max(draw, other), "gap": gap, "width": width})  # where there is one, it is 0
+    return pd.DataFrame(rows, columns=["seed", "draw", "gap", "width"])
 
 
 def _curve(own: pd.DataFrame) -> pd.DataFrame:
@@ -125,10 +126,12 @@ def _curve(own: pd.DataFrame) -> pd.DataFrame:
     return own.groupby(CLEAN)["corrupted"].mean().reset_index().assign(least=LEAST / 100 * before)
 
 
-def _distance(first: pd.DataFrame, second: pd.DataFrame) -> float:
+def _distance(first: pd.DataFrame, second: pd.DataFrame) -> tuple[float, float]:
+    """Mean distance over the clean accuracies that both have, and how many points these are."""
     low = max(float(each[CLEAN].min()) for each in (first, second))
     low, high = max(low, float(first.least.iloc[0])), min(float(each[CLEAN].max()) for each in (first, second))
-    if high - low < WIDE:
-        return math.nan
+    if high <= low:
+        return math.nan, 0.0
     grid = np.linspace(low, high, _GRID)
-    return float(np.mean(np.interp(grid, first[CLEAN], first.corrupted) - np.interp(grid, second[CLEAN], second.corrupted)))
+    apart = np.interp(grid, first[CLEAN], first.corrupted) - np.interp(grid, second[CLEAN], second.corrupted)
+    return float(np.mean(apart)), high - low

@@ -22,7 +22,8 @@ from prunebook.studies.annealing import DECISIONS, ONE_SHOT
 from prunebook.trials import Record, Trial
 
 THEIRS = ("paper", "official")  # the readings that the paper's results are tested with
-FOLLOWED = (*THEIRS, "absolute")  # those that the parts of the method are tested with
+OURS = ("absolute",)  # our own change of one
+FOLLOWED = (*THEIRS, *OURS)  # those that the parts of the method are tested with
 IMAGES = ("mnist", "cifar10", "fashion_mnist", "digits")  # datasets whose robustness the paper could speak of
 KEPT = 50.0  # percent of the original
 AT_HALF, AT_MORE, AT_END = 50.0, 70.0, 80.0  # shares that sections I and VI.B name
@@ -84,9 +85,9 @@ class Frames(NamedTuple):
         """Every dataset and reading that there are records of; `datasets`: these alone."""
         return _parts_of(self.frame, readings, datasets)
 
-    def corrupted_parts(self) -> Iterator[Part]:
+    def corrupted_parts(self, readings: Sequence[str]) -> Iterator[Part]:
         """The same of corrupted images."""
-        return _parts_of(self.corrupted, FOLLOWED, None)
+        return _parts_of(self.corrupted, readings, None)
 
 
 def _networks_of(frame: pd.DataFrame) -> Iterable[tuple[str, str, pd.DataFrame]]:
@@ -131,14 +132,15 @@ def _case(name: str, values: Values, numbers: str, verdict: str, unit: str, rows
 def _attacks(rows: pd.DataFrame, attack: str = "fgsm") -> list[str]:
     """The metrics of robust instances as Definition III.2 counts them, by an attack.
 
-    For images, not those of which one answer to all inputs has as many as the network before pruning: there is nothing to
-    preserve.
+    For images, those alone of which the network before pruning has surely more than one answer to all inputs has: else there
+    may be nothing to preserve. Of a single network, rounds begin with one number, which is compared as it is.
     """
     found = [metric for metric in made.metrics(rows) if metric.startswith(attack) and rows[metric].notna().any()]
     if not rows.dataset.isin(IMAGES).any():
         return found
     start = made.at(rows, [0.0])
-    return [metric for metric in found if start[metric].mean() > start["constant robust"].mean()]
+    beyond = {metric: repetitions(start.assign(beyond=start[metric] - start.constant), "beyond") for metric in found}
+    return [metric for metric in found if above(beyond[metric], 0) == "holds here"]
 
 
 def _those(rows: pd.DataFrame, readings: Sequence[str] = FOLLOWED) -> list[str]:
@@ -163,12 +165,13 @@ def _kept(part: Part, metric: str, share: float) -> list[Case]:
     if left.empty:
         return []
     values = repetitions(left, "kept")
-    one = left["constant top1" if metric == "top1" else "constant robust"]
-    beyond = repetitions(left.assign(beyond=left[metric] - one), "beyond")
+    beyond = repetitions(left.assign(beyond=left[metric] - left.constant), "beyond")
     verdict = above(values, KEPT)
     if verdict == "holds here" and above(beyond, 0) != "holds here":
         verdict = "as one answer to all"
-    numbers = f"{spread(values)} ({len(values)}), one answer to all {fmean(100 * one / left[f'{metric} before']):.0f}"
+    numbers = (
+        f"{spread(values)} ({len(values)}), one answer to all {fmean(100 * left.constant / left[f'{metric} before']):.0f}"
+    )
     return [_case(part.case(metric), values, numbers, verdict, f"% of the original at {share:g} % gone", part.own)]
 
 
@@ -363,39 +366,48 @@ def as_good_as(*others: str, most: float = 75.0) -> Callable[[Frames], list[Case
 # Disturbances that nobody intends
 
 
-def sturdier(equal: str) -> Callable[[Frames], list[Case]]:
+def sturdier(equal: str, readings: Sequence[str] = THEIRS) -> Callable[[Frames], list[Case]]:
     """Accuracy on corrupted images, minus that of one-shot pruning by the same saliency and of random pairs.
 
     `equal` is "share", as many units gone, or "accuracy" on clean images, see `annealing_corruptions.at_equal_accuracy`.
+    The latter is undecided where the accuracies that both have are less than `annealing_corruptions.WIDE` points: in the
+    mean over networks, of each over its rounds.
     """
-    return lambda f: [
-        _case(name, gap, signed(gap) if gap else "—", side(gap), unit, own)
-        for name, gap, unit, own in _ahead_when_corrupted(f, equal)
-    ]
+    judged = _when_as_many_are_gone if equal == "share" else _when_as_accurate
+    return lambda f: list(judged(f, readings, side))
 
 
 def no_sturdier(f: Frames) -> list[Case]:
     """Whether a reading is surely less than `SAME` points ahead of them where clean images are answered equally well."""
-    return [
-        _case(name, gap, signed(gap) if gap else "—", _below(gap, SAME), unit, own)
-        for name, gap, unit, own in _ahead_when_corrupted(f, "accuracy")
-    ]
+    return list(_when_as_accurate(f, THEIRS, lambda gap: _below(gap, SAME)))
 
 
-def _ahead_when_corrupted(f: Frames, equal: str) -> Iterator[tuple[str, Values, str, pd.DataFrame]]:
-    """Name of a case, differences, their unit, and the reading's rows."""
-    units = {"share": f"mean to {HALF:g} % gone", "accuracy": "at equal accuracy on clean images"}
-    for part in f.corrupted_parts():
+def _when_as_many_are_gone(f: Frames, readings: Sequence[str], judge: Callable[[Values], str]) -> Iterator[Case]:
+    unit = f"top-1 on corrupted images, points, mean to {HALF:g} % gone"
+    for part, other, rows in _compared_when_corrupted(f, readings):
         shares = sorted({share for share in part.rows.share if 0 < share <= HALF})
+        gap = _apart(disturbed.levels(part.own, shares), disturbed.levels(rows, shares))
+        yield _case(f"{part.case()} minus {other}", gap, signed(gap) if gap else "—", judge(gap), unit, part.own)
+
+
+def _when_as_accurate(f: Frames, readings: Sequence[str], judge: Callable[[Values], str]) -> Iterator[Case]:
+    unit = "top-1 on corrupted images, points, at equal accuracy on clean images"
+    for part, other, rows in _compared_when_corrupted(f, readings):
+        found = disturbed.at_equal_accuracy(part.own, rows)
+        gap, width = repetitions(found, "gap"), repetitions(found, "width")
+        wide = fmean(width) if width else 0.0
+        numbers = f"{signed(gap)} over {wide:.1f} points of clean accuracy" if gap else "—"
+        verdict = judge(gap) if wide >= disturbed.WIDE else "undecided"
+        yield _case(f"{part.case()} minus {other}", gap, numbers, verdict, unit, part.own)
+
+
+def _compared_when_corrupted(f: Frames, readings: Sequence[str]) -> Iterator[tuple[Part, str, pd.DataFrame]]:
+    """Each reading, what it is set against, and the rows of that."""
+    for part in f.corrupted_parts(readings):
         for other in (ONE_SHOT[part.reading], "random pairs"):
             rows = part.rows[part.rows.reading == other]
-            if len(rows) and equal == "share":
-                gap = _apart(disturbed.levels(part.own, shares), disturbed.levels(rows, shares))
-            elif len(rows):
-                gap = repetitions(disturbed.at_equal_accuracy(part.own, rows), "gap")
-            else:
-                continue
-            yield f"{part.case()} minus {other}", gap, f"top-1 on corrupted images, points, {units[equal]}", part.own
+            if len(rows):
+                yield part, other, rows
 
 
 # What the chapter expected

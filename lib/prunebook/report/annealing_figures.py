@@ -51,8 +51,7 @@ def decay(frame: pd.DataFrame, readings: Sequence[str] = ()) -> Figure:
     for ax, metric in zip(axes, ("top1", *attacks), strict=True):
         for i, name in enumerate(shown):
             _band(ax, frame[frame.reading == name], metric, i, name)
-        constant = frame["constant top1" if metric == "top1" else "constant robust"].iloc[0]
-        ax.axhline(constant, color=GREY, lw=1, ls=":", label="one answer to all")
+        ax.axhline(frame.constant.iloc[0], color=GREY, lw=1, ls=":", label="one answer to all")
         ax.set_title(titled(metric), fontsize=10)
         ax.set_xlabel("hidden units gone, %")
     low = min(float(np.min(line.get_ydata())) for ax in axes for line in ax.lines)

@@ -57,9 +57,10 @@ def network(dataset: str, arch: str = "") -> str:
 def points(records: Sequence[Record]) -> pd.DataFrame:
     """One row for each measured network of "decay" records: its reading or choice, share gone, accuracy and robustness.
 
-    "constant top1" and "constant robust" are what one answer to all inputs scores, the one that is most often right; "half"
-    is what every layer keeps, as the record of the round has it. Where the code takes filters before its first epoch, a
-    curve has the network before pruning from the other records of it, as epoch `BEFORE`.
+    "constant" is what one answer to all inputs scores, the one that is most often right. Of robust instances it has as many
+    percent: an expectation. How many it has among the inputs attacked, which records say as well, is an accident where
+    classes are of equal size. "half" is what every layer keeps, as the record of the round has it. Where the code takes
+    filters before its first epoch, a curve has the network before pruning from the other records of it, as epoch `BEFORE`.
     """
     rows, step = [], own_step(records) if records else 0.0
     whole = {_whose(r): one["points"][0] for r in records for one in r.result["rounds"] if one["points"][0]["removed"] == 0}
@@ -69,7 +70,7 @@ def points(records: Sequence[Record]) -> pd.DataFrame:
         at = {"dataset": p.baseline.dataset, "arch": p.baseline.arch, "width": p.baseline.options.get("width", 1)}
         at |= {"seed": seed, "reading": name_of(p.decision, step), "attacked": r["attacked"]}
         at |= {"tested": r["tested"], "epochs": p.baseline.fit.epochs if p.baseline.fit else 0}
-        at |= {"constant top1": r["constant"]["top1"], "constant robust": 100 * r["constant"]["robust"] / r["attacked"]}
+        at["constant"] = r["constant"]["top1"]
         for repetition in r["rounds"]:
             points = repetition["points"]
             if points[0]["removed"] > 0 and _whose(record) in whole:
@@ -118,19 +119,18 @@ def at(frame: pd.DataFrame, shares: Iterable[float] = SHARES) -> pd.DataFrame:
     A share that a curve does not reach has no row, nor has one that it leaps over by what goes before its first epoch.
     """
     measured, rows = ["top1", "f1", *metrics(frame)], []
-    constant = ["constant top1", "constant robust"]
     keys = ["dataset", "arch", "width", "reading", "seed", "draw"]
     groups: Any = frame.groupby(keys, sort=False) if len(frame) else []
     for key, curve in groups:
         curve = curve.sort_values("epoch")
         start = {f"{name} before": float(curve[name].iloc[0]) for name in measured}
-        start |= {name: float(curve[name].iloc[0]) for name in constant}
+        start["constant"] = float(curve.constant.iloc[0])
         leap = float(curve.removed[curve.epoch > BEFORE].min())
         for share in shares:
             if share <= curve.removed.max() + REACHED and (share == 0 or share >= leap - REACHED):
                 found = {name: float(np.interp(share, curve.removed, curve[name])) for name in measured}
                 rows.append({**dict(zip(keys, key, strict=True)), "share": share, **found, **start})
-    return pd.DataFrame(rows, columns=[*keys, "share", *measured, *(f"{name} before" for name in measured), *constant])
+    return pd.DataFrame(rows, columns=[*keys, "share", *measured, *(f"{name} before" for name in measured), "constant"])
 
 
 def kept(frame: pd.DataFrame, metric: str, share: float) -> pd.DataFrame:
