@@ -72,3 +72,10 @@ def test_the_notebook_shows_the_table_and_points_to_the_how_to() -> None:
     for label in ("after-a-fault", "several-machines"):
         assert any(f"<{label}>`" in cell["source"] for cell in cells)
         assert f"({label})=\n" in how_to
+
+
+def test_the_kept_table_is_one_that_the_page_shows_and_has_nothing_lost() -> None:
+    kept = faults.read()
+    assert kept is not None
+    assert len(kept.faults) > 20
+    assert [row for row in kept.faults if row.lost or row.survived != row.tried] == []

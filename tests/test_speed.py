@@ -103,7 +103,7 @@ def test_an_unknown_benchmark_is_refused_with_the_nearest_name(project: Path) ->
 
 def test_every_kept_file_is_of_a_benchmark_that_the_page_shows() -> None:
     kept = {path.stem.removeprefix("results_") for path in (paths.project() / "benchmarks").glob("results*.json")}
-    kept -= {"rates"}  # which tests/test_scaling.py reads
+    kept -= {"rates", "faults"}  # which tests/test_scaling.py and tests/test_faults_page.py read
     assert "kcore" in kept
     for name in kept:
         assert len(speed.table(speed.read(name).figures)) >= 3
