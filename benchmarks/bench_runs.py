@@ -7,12 +7,16 @@
 A grid of equal trials, each of which keeps one core busy for a fixed share of the processor's time, on a Ray cluster of one
 worker and of two. Their processes are started before the clock, and have loaded the package; the seconds that this takes are
 a figure of its own. Overhead is the time of a run of trials that compute nothing, divided by their number, with the start of
-processes in it. Records to look at are written as a run would write them.
+processes in it. Records to look at are written as a run would write them. Commands are timed from start to end, the median of
+five; for them the records are of the largest run that there is, the grid of SACP's paper, with results of one number each,
+and what the project publishes is looked at besides.
 """
 
 import contextlib
 import io
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -23,9 +27,9 @@ from unittest.mock import patch
 
 import small_trials
 import torch
-from measuring import options, report, seconds
+from measuring import median_seconds, options, report, seconds
 
-from prunebook import trials
+from prunebook import notebooks, trials
 from prunebook.report import status
 from prunebook.report.speed import Figure
 from prunebook.trials import Store, Trial, engine
@@ -105,8 +109,8 @@ def overheads(n: int) -> dict[str, float]:
 def queries(n: int) -> dict[str, float]:
     """Seconds of looking at `n` records."""
     with new_store() as store, contextlib.redirect_stdout(io.StringIO()):
-        small_trials.fill(store, n)
         wanted = small_trials.trials(n)
+        small_trials.fill(store, wanted)
         taken, states = seconds(lambda: store.states(wanted))
         assert states == {"done": n}
         found = {"which of them are done, as prunebook status asks": taken}
@@ -121,11 +125,29 @@ def queries(n: int) -> dict[str, float]:
     return found
 
 
+def commands(n: int) -> dict[str, float]:
+    """Seconds of commands that look at a store of `n` records."""
+    notebook = notebooks.get("sacp")
+    wanted = notebook.trials(notebook.parameters("paper"))
+    with new_store() as store:
+        small_trials.fill(store, wanted[:n])
+        told = _told("status", "sacp")
+        assert f"sacp paper: {n} done, {len(wanted) - n} missing" in told, told
+        table = store.local.parent / "records.csv"
+        asked = [["list"], ["list", "kcore"], ["status", "sacp"], ["status"], ["verify"], ["export", str(table)]]
+        found = {" ".join(words[:2]): median_seconds(lambda words=words: _told(*words)) for words in asked}
+        return {name.replace(str(table), "FILE"): value for name, value in found.items()}
+
+
+def _told(*words: str) -> str:
+    return subprocess.run([sys.executable, "-m", "prunebook", *words], capture_output=True, text=True, check=True).stdout
+
+
 def main() -> None:
     given = options(__doc__, "--small")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])  # for nodes
     n, each, many, all_of_them = (4, 1.0, 20, 1000) if given.small else (24, 5.0, 200, 10_000)
-    looked = queries(all_of_them)
+    looked, told = queries(all_of_them), commands(all_of_them)
     torch.set_num_threads(2)
     per_trial = overheads(many)
     (one, two), starting = grid(n, each)
@@ -140,6 +162,10 @@ def main() -> None:
             for name, value in per_trial.items()
         ),
         *(Figure(what=f"{all_of_them:,} records: {name}", value=value, unit="s") for name, value in looked.items()),
+        *(
+            Figure(what=f"{all_of_them:,} records: the command prunebook {words}", value=value, unit="s")
+            for words, value in told.items()
+        ),
     ]
     report("runs", figures, given.write)
 

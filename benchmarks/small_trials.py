@@ -1,6 +1,7 @@
 """Trials that cost nothing, and some that keep one core busy, to time what runs them. A module, so that workers find it."""
 
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from prunebook.trials import Record, Store, Trial, provenance
@@ -28,8 +29,10 @@ def trials(n: int, seconds: float = 0.0) -> list[Trial]:
     return [Trial("small", {"x": x, "seconds": seconds}) for x in range(n)]
 
 
-def fill(store: Store, n: int) -> None:
-    """`n` records as a run would leave them, but for their number of seconds; it asks for the machine's facts once."""
+def fill(store: Store, wanted: Iterable[Trial]) -> None:
+    """Records of one number each as a run would leave them, but for their seconds; it asks for the machine's facts once."""
     facts = provenance.describe("cpu") | {"processes": 1, "networks": {}}
-    for trial in trials(n):
-        store.put(trial, Record("small", 1, trial.key, trial.params, {"value": trial.params["x"]}, {"total": 0.001}, facts))
+    for number, trial in enumerate(wanted):
+        params = trial.parameters.model_dump(mode="json")
+        record = Record(trial.task, trial.definition.version, trial.key, params, {"value": number}, {"total": 0.001}, facts)
+        store.put(trial, record)

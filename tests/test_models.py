@@ -1,6 +1,7 @@
 """The networks: shapes, published costs, names, and the parameter-free shortcut."""
 
 import copy
+import inspect
 import json
 from pathlib import Path
 
@@ -350,6 +351,10 @@ def test_spec_rebuilds_the_same_architecture_after_json_and_survives_a_copy() ->
         ({"name": "resnet20", "shortcut": "C"}, "shortcut is 'C'"),
         ({"name": "resnet20", "width": 0}, "width is 0"),
         ({"name": "resnet20", "width": "wide"}, "width is 'wide'"),
+        ({"name": "resnet20", "width": True}, "width is True"),
+        ({"name": "resnet20", "width": float("nan")}, "width is nan"),
+        ({"name": "vgg16", "width": 64.5}, "width is 64.5, but must be a number above 0, up to 64"),
+        ({"name": "mlp_mnist", "size": 10**9}, "size is 1000000000, but must be an integer from 1 to 4096"),
         ({"name": "vgg16", "hidden": "no"}, "hidden is 'no'"),
         ({"name": "densenet40", "growth": 0}, "growth is 0"),
         ({"name": "densenet40", "layers": 1.5}, "layers is 1.5"),
@@ -382,6 +387,17 @@ def test_options_can_be_checked_without_building() -> None:
     for name, options in (("resnet11", {}), ("vgg16", {"shortcut": "A"}), ("resnet20", {"width": -1})):
         with pytest.raises(BadValue):
             models.check(name, options)
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_every_option_says_what_it_can_be(name: str) -> None:
+    """Of an option with no check, `models.check` would find nothing wrong, and a run would fail in its middle."""
+    _, _, *options = inspect.signature(models._REGISTRY[name]).parameters
+    assert options
+    for option in options:
+        for value in (-1, "no such", None, float("nan")):
+            with pytest.raises(BadValue, match=option):
+                models.check(name, {option: value})
 
 
 def test_every_module_gets_back_the_mode_that_it_had_even_after_a_failure() -> None:

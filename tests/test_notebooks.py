@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import nbformat
@@ -263,6 +264,51 @@ def test_a_variant_may_be_given_without_quotes():
     assert p.variants == ["hash: ImageHash", "tau: one per layer"]
 
 
-def test_the_command_starts_as_a_program():
-    done = subprocess.run([sys.executable, "-m", "prunebook.cli", "list"], capture_output=True, text=True, check=True)
+@pytest.mark.parametrize("module", ["prunebook", "prunebook.cli"])
+def test_the_command_starts_as_a_program(module):
+    done = subprocess.run([sys.executable, "-m", module, "list"], capture_output=True, text=True, check=True)
     assert "kcore" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "too_heavy"),
+    [
+        (["--help"], ("torch", "numpy", "pandas")),
+        (["list"], ("torch", "numpy", "pandas")),
+        (["run", "kcore", "--enginne"], ("torch", "numpy", "pandas")),
+        (["list", "kcore"], ("pandas", "sklearn", "scipy", "torchvision", "torch._dynamo", "matplotlib", "IPython")),
+        (["status"], ("pandas", "sklearn", "scipy", "torchvision", "torch._dynamo", "matplotlib", "IPython")),
+    ],
+)
+def test_what_is_asked_in_passing_loads_no_more_than_it_needs(words, too_heavy, tmp_path):
+    """Each of these takes half a second and more; who asks for `status` waits for all that is loaded."""
+    script = f"""
+import sys
+from prunebook import __main__ as start
+sys.argv = ["prunebook", *{words!r}]
+try:
+    start.main()
+except SystemExit:
+    pass
+print("LOADED", *(name for name in {too_heavy!r} if name in sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1].split() == ["LOADED"]
+
+
+def test_the_installed_command_is_this_one():
+    (command,) = metadata.entry_points(group="console_scripts", name="prunebook")
+    assert command.value == "prunebook.__main__:main"
+
+
+def test_garbage_is_looked_for_again_once_a_command_runs():
+    script = """
+import gc
+from prunebook import __main__, commands
+commands.show_status = lambda options: print("collects", gc.isenabled(), gc.get_freeze_count() > 10_000) or 0
+import sys
+sys.argv = ["prunebook", "status"]
+assert __main__.main() == 0
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["collects", "True", "True"]

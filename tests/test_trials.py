@@ -78,6 +78,32 @@ def test_the_key_depends_on_task_and_parameters_and_not_on_spelled_out_defaults(
     assert Trial("square", {"x": 3}).key != Trial("square", {"x": 4}).key
 
 
+def test_a_varied_trial_is_the_one_that_would_be_made_anew():
+    first = Trial("square", {"x": 3, "power": 3})
+    other = first.varied(x=4)
+    assert (other, other.key, other.params) == (Trial("square", {"x": 4, "power": 3}), other.key, {"x": 4, "power": 3})
+    assert other.key == Trial("square", {"x": 4, "power": 3}).key
+    assert (first.params, first.varied(power=2).key) == ({"x": 3, "power": 3}, Trial("square", {"x": 3}).key)
+    with pytest.raises(BadValue, match="x is -1, but must be at least 0"):
+        first.varied(x=-1)
+    with pytest.raises(BadValue, match="did you mean 'power'"):
+        first.varied(powers=2)
+
+
+def test_the_states_of_many_are_those_of_each(store, bump):
+    wanted = squares(5)
+    run(wanted[:3], store)
+    store.publish(wanted[0])
+    (store.local / "square" / f"{wanted[0].key}.json").unlink()
+    assert store.state_of_each([*wanted, wanted[0]]) == {trial: store.state(trial) for trial in wanted}
+    assert store.states([*wanted, wanted[0]]) == {"done": 3, "missing": 2}
+    bump(2)
+    assert store.states(wanted) == {"stale": 3, "missing": 2}
+    (store.local / "square" / f"{wanted[1].key}.json").write_text("{")
+    with pytest.raises(DamagedRecord, match=wanted[1].key):
+        store.states(wanted)
+
+
 def test_a_record_of_another_version_is_shown_as_stale_and_not_used(store, bump):
     run(squares(1), store)
     bump(2)

@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
@@ -589,6 +588,8 @@ def _load_table(
     table = tables.read(name, root)
     features, labels = table.features, table.labels
     if preprocessing == "leak-free":
+        import pandas as pd  # here, because nothing else needs it
+
         # By pandas, which hashes: NumPy sorts whole rows, and takes minutes for half a million of them.
         first = ~pd.DataFrame(features).assign(label=labels).duplicated().to_numpy()
         features, labels = features[first], labels[first]

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from prunebook.errors import choose, require
 from prunebook.models import in_mode
@@ -93,6 +92,8 @@ def f1(predicted: Tensor, labels: Tensor, num_classes: int) -> float:
 
 
 def _macs(model: nn.Module, inputs: Tensor) -> int:
+    from torch.utils.flop_counter import FlopCounterMode  # here, because it loads a compiler for GPUs
+
     with FlopCounterMode(display=False) as flops:
         model(inputs)
     return flops.get_total_flops() // 2

@@ -9,16 +9,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from prunebook import files, paths, studies
 from prunebook.errors import BadValue, choose, require, short
-from prunebook.studies.parameters import NotebookParameters
-from prunebook.trials import Record, Trial
 from prunebook.validation import sentence
+
+if TYPE_CHECKING:  # a notebook's name and runs are known before PyTorch is loaded
+    from prunebook.studies.parameters import NotebookParameters
+    from prunebook.trials import Record, Trial
 
 
 class Run(BaseModel):
@@ -56,15 +58,18 @@ class Notebook:
     def run(self, name: str) -> Run:
         return self.description.runs[choose("run", name, self.description.runs)]
 
-    def parameters(self, run: str, overrides: Mapping[str, Any] | None = None) -> NotebookParameters:
+    def parameters(self, run: str, overrides: Mapping[str, Any] | None = None) -> "NotebookParameters":
         """The checked parameters of a run: defaults < run < overrides. Raises BadValue."""
         model: type[NotebookParameters] = studies.get(self.name).Parameters
         given = dict(overrides or {})
         return model.check(model.inherited({**self.description.defaults, **self.run(run).parameters}, given) | given)
 
-    def trials(self, parameters: NotebookParameters) -> list[Trial]:
+    def trials(self, parameters: "NotebookParameters") -> "list[Trial]":
         found: list[Trial] = studies.get(self.name).trials(parameters)
         return found
+
+
+_FAST = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, ten times faster, where PyYAML has it
 
 
 def folder() -> Path:
@@ -79,7 +84,7 @@ def get(name: str) -> Notebook:
     """The notebook of that name. Raises BadValue if there is none, or if its YAML file is not as it should be."""
     path = folder() / f"{choose('notebook', name, names())}.yml"
     try:
-        description = Description.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        description = Description.model_validate(yaml.load(path.read_text(encoding="utf-8"), _FAST))
     except yaml.YAMLError as fault:
         raise BadValue(f"{path.name} is not valid YAML: {' '.join(str(fault).split())}") from None
     except ValidationError as fault:
@@ -161,7 +166,7 @@ def pages() -> list[tuple[Notebook, str]]:
     return sorted(found, key=lambda item: item[0].name == "status")
 
 
-def fingerprint(notebook: Notebook, parameters: NotebookParameters, records: Iterable[Record]) -> str:
+def fingerprint(notebook: Notebook, parameters: "NotebookParameters", records: "Iterable[Record]") -> str:
     """Digest of all that an executed page depends on: template, parameters, package, reported numbers, figures, records."""
     digest = hashlib.sha256(notebook.template.read_bytes())
     digest.update(parameters.model_dump_json(exclude={"engine"}).encode())
@@ -184,7 +189,9 @@ def is_fresh(output: Path, digest: str) -> bool:
         return False
 
 
-def execute(notebook: Notebook, parameters: NotebookParameters, output: Path, digest: str = "", subtitle: str = "") -> Path:
+def execute(
+    notebook: Notebook, parameters: "NotebookParameters", output: Path, digest: str = "", subtitle: str = ""
+) -> Path:
     """Execute the template with `parameters`; `output` appears, or is replaced, only once all cells have run.
 
     `digest` is the page's `fingerprint`; `subtitle` is added to its heading.
@@ -220,14 +227,14 @@ def _scratch(output: Path) -> Iterator[str]:
         yield scratch
 
 
-def _sections(notebook: Notebook, parameters: NotebookParameters, scratch: Path) -> Path:
+def _sections(notebook: Notebook, parameters: "NotebookParameters", scratch: Path) -> Path:
     """The template without the sections that this run has nothing for: cells tagged if-NAME where `NAME` is empty."""
     template = json.loads(notebook.template.read_text(encoding="utf-8"))
     template["cells"] = [cell for cell in template["cells"] if _is_wanted(cell, parameters)]
     return files.write_json(scratch / f"template-{notebook.template.name}", template)
 
 
-def _is_wanted(cell: dict[str, Any], parameters: NotebookParameters) -> bool:
+def _is_wanted(cell: dict[str, Any], parameters: "NotebookParameters") -> bool:
     conditions = [tag.removeprefix("if-") for tag in cell["metadata"].get("tags", []) if tag.startswith("if-")]
     return all(bool(getattr(parameters, name)) for name in conditions)
 

@@ -16,7 +16,6 @@ References
 from functools import lru_cache
 
 import numpy as np
-import scipy.fftpack
 import torch
 from PIL import Image
 from torch import Tensor
@@ -134,6 +133,8 @@ def _imagehash(maps: Tensor) -> Tensor:
 
 def _library_bits(picture: np.ndarray) -> np.ndarray:
     """(64,) bits of one 32 x 32 picture by the routine that ImageHash calls, rounding included."""
+    import scipy.fftpack  # here, because it takes a while, and few pictures come to this
+
     low = scipy.fftpack.dct(scipy.fftpack.dct(picture.astype(np.uint8), axis=0), axis=1)[:SIDE, :SIDE]
     return (low > np.median(low)).flatten()
 

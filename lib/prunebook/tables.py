@@ -6,13 +6,15 @@ are scaled by whoever splits the rows, because only then is it known which rows 
 
 import tempfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from prunebook import files
 from prunebook.errors import BadValue, MissingData, choose, require
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NAMES = ("breast_cancer", "creditcard", "kddcup99")
 
@@ -79,6 +81,7 @@ def fetch(name: str, root: Path) -> None:
         return
     except BadValue:
         pass  # not there, or damaged
+    import pandas as pd  # here and below, because it takes a while, and most data is no table
     from sklearn import datasets
 
     with tempfile.TemporaryDirectory() as temporary:
@@ -110,6 +113,8 @@ def _breast_cancer() -> Table:
 
 
 def _kdd(file: Path) -> Table:
+    import pandas as pd
+
     rows = _csv(file, header=None)
     require(rows.shape[1] == KDD_COLUMNS + 1, f"number of columns of {file}", rows.shape[1], f"{KDD_COLUMNS + 1}")
     names, labels = np.unique(rows[KDD_COLUMNS].astype(str).str.rstrip("."), return_inverse=True)
@@ -127,6 +132,8 @@ def _kdd(file: Path) -> Table:
 
 
 def _credit(found: list[Path]) -> Table:
+    import pandas as pd
+
     parts = []
     for file in found:
         rows = _csv(file)
@@ -142,7 +149,9 @@ def _credit(found: list[Path]) -> Table:
     return Table(rows.to_numpy(np.float32), labels.astype(np.int64), ("genuine", "fraud"), scaled, CREDIT_CLIP)
 
 
-def _csv(file: Path, header: int | None = 0) -> pd.DataFrame:
+def _csv(file: Path, header: int | None = 0) -> "pd.DataFrame":
+    import pandas as pd
+
     try:
         return pd.read_csv(file, header=header)
     except (OSError, EOFError, ValueError) as fault:  # pandas raises ValueErrors of its own; gzip the others

@@ -7,7 +7,7 @@ One file per family. Each entry of the registry is a constructor whose first two
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 from torch import nn
@@ -59,7 +59,7 @@ def build(name: str, num_classes: int = 10, in_channels: int = 3, *, seed: int |
     constructor = _REGISTRY[choose("name", name, _REGISTRY)]
     require(_is_count(num_classes), "num_classes", num_classes, "an integer of at least 1")
     require(_is_count(in_channels), "in_channels", in_channels, "an integer of at least 1")
-    arguments = {"num_classes": num_classes, "in_channels": in_channels, **_with_defaults(name, constructor, options)}
+    arguments = {"num_classes": num_classes, "in_channels": in_channels, **_checked(name, constructor, options)}
     if seed is None:
         model = constructor(**arguments)
     else:
@@ -74,9 +74,7 @@ def build(name: str, num_classes: int = 10, in_channels: int = 3, *, seed: int |
 
 def check(name: str, options: dict[str, Any]) -> None:
     """Raise BadValue unless `build(name, **options)` would accept the name and its options."""
-    constructor = _REGISTRY[choose("name", name, _REGISTRY)]
-    # Built for real: on PyTorch's meta device the initialisation alone would import compilers for seconds.
-    build(name, seed=0, **_with_defaults(name, constructor, options))
+    _checked(name, _REGISTRY[choose("name", name, _REGISTRY)], options)
 
 
 @contextmanager
@@ -95,14 +93,18 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
-def _with_defaults(name: str, constructor: Callable[..., nn.Module], options: dict[str, Any]) -> dict[str, Any]:
-    """`options` completed by the constructor's own defaults; BadValue for an option that it does not have."""
+def _checked(name: str, constructor: Callable[..., nn.Module], options: dict[str, Any]) -> dict[str, Any]:
+    """`options` completed by the constructor's own defaults; BadValue for one that it does not have or cannot use."""
     parameters = inspect.signature(constructor).parameters.values()
     defaults = {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
     for option in options:
         if option not in defaults:
             allowed = f": {', '.join(defaults)}" if defaults else " none"
             raise BadValue(f"{option!r} is no option of {name}, which has{allowed}{nearest(option, defaults)}")
+    kinds = get_type_hints(constructor, include_extras=True)
+    for option, value in options.items():
+        (check,) = kinds[option].__metadata__
+        check(option, value)
     return {**defaults, **options}
 
 

@@ -6,7 +6,7 @@ parameters that the table prints.
 
 from torch import Tensor, nn
 
-from prunebook.errors import require
+from prunebook.models.options import Width
 
 CONVOLUTIONS = ((64, 64), (128, 128), (256,))  # filters; a 2x2 max-pool behind each group
 HIDDEN = (512, 128)
@@ -19,7 +19,6 @@ class AnnealingCNN(nn.Module):
     """
 
     def __init__(self, num_classes: int, in_channels: int, width: float) -> None:
-        require(isinstance(width, int | float) and width > 0, "width", width, "a number above 0")
         super().__init__()
         maps: list[nn.Module] = []
         for group in CONVOLUTIONS:
@@ -38,6 +37,6 @@ class AnnealingCNN(nn.Module):
         return self.classifier(self.features(x).flatten(1))
 
 
-def cnn_annealing(num_classes: int = 10, in_channels: int = 3, *, width: float = 1.0) -> AnnealingCNN:
+def cnn_annealing(num_classes: int = 10, in_channels: int = 3, *, width: Width = 1.0) -> AnnealingCNN:
     """Five convolutions and three linear layers; 753,866 parameters for images of three channels and 10 classes."""
     return AnnealingCNN(num_classes, in_channels, width)

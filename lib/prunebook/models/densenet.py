@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from prunebook.errors import require
+from prunebook.models.options import Count, Share
 
 BLOCKS = 3
 
@@ -55,11 +55,6 @@ class DenseNet(nn.Module):
     """
 
     def __init__(self, layers: int, num_classes: int, in_channels: int, growth: int, compression: float) -> None:
-        for name, value in (("layers", layers), ("growth", growth)):
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            require(whole and value >= 1, name, value, "an integer of at least 1")
-        share = isinstance(compression, int | float) and not isinstance(compression, bool) and 0 < compression <= 1
-        require(share, "compression", compression, "a number above 0, up to 1")
         super().__init__()
         self.compression = float(compression)
         channels = 2 * growth
@@ -104,7 +99,7 @@ def transition_width(inputs: int, compression: float) -> int:
 
 
 def densenet40(
-    num_classes: int = 10, in_channels: int = 3, *, growth: int = 12, compression: float = 1.0, layers: int = 12
+    num_classes: int = 10, in_channels: int = 3, *, growth: Count = 12, compression: Share = 1.0, layers: Count = 12
 ) -> DenseNet:
     """DenseNet-40: 12 layers a block that add 12 channels each, 1.06 M parameters for 10 classes."""
     return DenseNet(layers, num_classes, in_channels, growth, compression)

@@ -7,7 +7,7 @@ batch norm, ReLU and a 2x2 max-pool with 32, 64 and 128 filters, then two linear
 import torch
 from torch import Tensor, nn
 
-from prunebook.errors import require
+from prunebook.models.options import Count, Width
 
 FILTERS = (32, 64, 128)
 SIDE = 4  # of the last maps: what three pools leave of 32 pixels
@@ -23,9 +23,6 @@ class DiceCNN(nn.Module):
     """
 
     def __init__(self, num_classes: int, in_channels: int, hidden: int, width: float) -> None:
-        whole = isinstance(hidden, int) and not isinstance(hidden, bool)  # True is what VGG's `hidden` can be
-        require(whole and hidden >= 1, "hidden", hidden, "an integer of at least 1")
-        require(isinstance(width, int | float) and width > 0, "width", width, "a number above 0")
         super().__init__()
         layers: list[nn.Module] = []
         for wanted in FILTERS:
@@ -42,6 +39,6 @@ class DiceCNN(nn.Module):
         return self.classifier(self.pool(self.features(x)).flatten(1))
 
 
-def dice_cnn(num_classes: int = 10, in_channels: int = 3, *, hidden: int = 128, width: float = 1.0) -> DiceCNN:
+def dice_cnn(num_classes: int = 10, in_channels: int = 3, *, hidden: Count = 128, width: Width = 1.0) -> DiceCNN:
     """Three convolutions and two linear layers; 0.36 M parameters for 10 classes."""
     return DiceCNN(num_classes, in_channels, hidden, width)

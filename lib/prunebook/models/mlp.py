@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from prunebook.errors import require
+from prunebook.models.options import Count, Width
 
 
 class MLP(nn.Module):
@@ -19,8 +19,6 @@ class MLP(nn.Module):
     """
 
     def __init__(self, num_classes: int, in_channels: int, hidden: Sequence[int], size: int, width: float) -> None:
-        require(isinstance(size, int) and not isinstance(size, bool) and size >= 1, "size", size, "an integer of at least 1")
-        require(isinstance(width, int | float) and width > 0, "width", width, "a number above 0")
         super().__init__()
         layers: list[nn.Module] = []
         features = in_channels * size**2
@@ -34,16 +32,16 @@ class MLP(nn.Module):
         return self.layers(x.flatten(1))
 
 
-def mlp_credit(num_classes: int = 1, in_channels: int = 29, *, size: int = 1, width: float = 1.0) -> MLP:
+def mlp_credit(num_classes: int = 1, in_channels: int = 29, *, size: Count = 1, width: Width = 1.0) -> MLP:
     """29-64-64-1; 6,145 parameters for the 29 columns of the table and one output."""
     return MLP(num_classes, in_channels, (64, 64), size, width)
 
 
-def mlp_kdd(num_classes: int = 23, in_channels: int = 120, *, size: int = 1, width: float = 1.0) -> MLP:
+def mlp_kdd(num_classes: int = 23, in_channels: int = 120, *, size: Count = 1, width: Width = 1.0) -> MLP:
     """120-512-256-128-128-23; 245,655 parameters for 120 inputs and 23 classes."""
     return MLP(num_classes, in_channels, (512, 256, 128, 128), size, width)
 
 
-def mlp_mnist(num_classes: int = 10, in_channels: int = 1, *, size: int = 28, width: float = 1.0) -> MLP:
+def mlp_mnist(num_classes: int = 10, in_channels: int = 1, *, size: Count = 28, width: Width = 1.0) -> MLP:
     """784-128-128-64-10; 125,898 parameters for images of 28x28 pixels and one channel."""
     return MLP(num_classes, in_channels, (128, 128, 64), size, width)

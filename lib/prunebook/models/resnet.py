@@ -15,14 +15,17 @@ of the published costs of ResNet-56 and ResNet-110 comes out to the digit under 
 """
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from prunebook.errors import choose, require
+from prunebook.errors import require
+from prunebook.models.options import Width, one_of
 
 SHORTCUTS = ("A", "B", "conv3")
+Shortcut = Annotated[str, one_of(*SHORTCUTS)]
 
 
 class PadShortcut(nn.Module):
@@ -120,8 +123,6 @@ class ResNet(nn.Module):
     """
 
     def __init__(self, depth: int, num_classes: int, in_channels: int, shortcut: str, width: float) -> None:
-        choose("shortcut", shortcut, SHORTCUTS)
-        require(isinstance(width, int | float) and width > 0, "width", width, "a number above 0")
         super().__init__()
         blocks = (depth - 2) // 6
         first, second, third = (max(1, round(channels * width)) for channels in (16, 32, 64))
@@ -148,26 +149,26 @@ def _stage(blocks: int, in_channels: int, channels: int, stride: int, shortcut: 
     return nn.Sequential(first, *(BasicBlock(channels, channels, 1, shortcut) for _ in range(blocks - 1)))
 
 
-def resnet20(num_classes: int = 10, in_channels: int = 3, *, shortcut: str = "A", width: float = 1.0) -> ResNet:
+def resnet20(num_classes: int = 10, in_channels: int = 3, *, shortcut: Shortcut = "A", width: Width = 1.0) -> ResNet:
     """ResNet-20: 3 blocks a stage, 0.27 M parameters."""
     return ResNet(20, num_classes, in_channels, shortcut, width)
 
 
-def resnet32(num_classes: int = 10, in_channels: int = 3, *, shortcut: str = "A", width: float = 1.0) -> ResNet:
+def resnet32(num_classes: int = 10, in_channels: int = 3, *, shortcut: Shortcut = "A", width: Width = 1.0) -> ResNet:
     """ResNet-32: 5 blocks a stage, 0.46 M parameters."""
     return ResNet(32, num_classes, in_channels, shortcut, width)
 
 
-def resnet44(num_classes: int = 10, in_channels: int = 3, *, shortcut: str = "A", width: float = 1.0) -> ResNet:
+def resnet44(num_classes: int = 10, in_channels: int = 3, *, shortcut: Shortcut = "A", width: Width = 1.0) -> ResNet:
     """ResNet-44: 7 blocks a stage, 0.66 M parameters."""
     return ResNet(44, num_classes, in_channels, shortcut, width)
 
 
-def resnet56(num_classes: int = 10, in_channels: int = 3, *, shortcut: str = "A", width: float = 1.0) -> ResNet:
+def resnet56(num_classes: int = 10, in_channels: int = 3, *, shortcut: Shortcut = "A", width: Width = 1.0) -> ResNet:
     """ResNet-56: 9 blocks a stage, 0.85 M parameters (0.86 with shortcut "B", 0.88 with "conv3")."""
     return ResNet(56, num_classes, in_channels, shortcut, width)
 
 
-def resnet110(num_classes: int = 10, in_channels: int = 3, *, shortcut: str = "A", width: float = 1.0) -> ResNet:
+def resnet110(num_classes: int = 10, in_channels: int = 3, *, shortcut: Shortcut = "A", width: Width = 1.0) -> ResNet:
     """ResNet-110: 18 blocks a stage, 1.73 M parameters (1.75 with shortcut "conv3")."""
     return ResNet(110, num_classes, in_channels, shortcut, width)

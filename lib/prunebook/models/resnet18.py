@@ -10,7 +10,7 @@ module: so written, THOP counts what Table 3 of the SACP paper prints, 557.89 M.
 
 from torch import Tensor, nn
 
-from prunebook.errors import require
+from prunebook.models.options import Width
 from prunebook.models.resnet import _stage
 
 CHANNELS = (64, 128, 256, 512)
@@ -25,7 +25,6 @@ class ResNet18(nn.Module):
     """
 
     def __init__(self, num_classes: int, in_channels: int, width: float) -> None:
-        require(isinstance(width, int | float) and width > 0, "width", width, "a number above 0")
         super().__init__()
         widths = [max(1, round(channels * width)) for channels in CHANNELS]
         self.conv1 = nn.Conv2d(in_channels, widths[0], 3, padding=1, bias=False)
@@ -47,6 +46,6 @@ class ResNet18(nn.Module):
         return self.linear(self.pool(out).flatten(1))
 
 
-def resnet18(num_classes: int = 10, in_channels: int = 3, *, width: float = 1.0) -> ResNet18:
+def resnet18(num_classes: int = 10, in_channels: int = 3, *, width: Width = 1.0) -> ResNet18:
     """ResNet-18 with a stem for small images: 8 blocks, 11.17 M parameters for 10 classes."""
     return ResNet18(num_classes, in_channels, width)

@@ -5,19 +5,20 @@ and takes smaller ones down to 32x32, which it reduces to a single place. With t
 images of 32 pixels, as is usual for them: that stem has no pooling, and a convolution of its own.
 """
 
+from typing import Annotated
+
 from torch import nn
 
-from prunebook.errors import choose
+from prunebook.models.options import one_of
 
 STEMS = ("imagenet", "cifar")
 
 
-def resnet50(num_classes: int = 10, in_channels: int = 3, *, stem: str = "imagenet") -> nn.Module:
+def resnet50(num_classes: int = 10, in_channels: int = 3, *, stem: Annotated[str, one_of(*STEMS)] = "imagenet") -> nn.Module:
     """ResNet-50: 16 bottleneck blocks, 25.56 M parameters for 1000 classes. No weights are downloaded.
 
     `stem`: "imagenet", a 7x7 convolution of stride 2 and a max-pool, or "cifar", a 3x3 convolution of stride 1 only.
     """
-    choose("stem", stem, STEMS)
     from torchvision import models  # here, because importing it takes a second
 
     model = models.resnet50(weights=None, num_classes=num_classes)

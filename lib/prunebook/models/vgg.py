@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from prunebook.errors import require
+from prunebook.models.options import Flag, Width
 
 # The channels of each group of convolutions, configurations D and E of the paper; a 2x2 max-pool follows every group.
 GROUPS_16 = ((64,) * 2, (128,) * 2, (256,) * 3, (512,) * 3, (512,) * 3)
@@ -28,8 +28,6 @@ class VGG(nn.Module):
     def __init__(
         self, groups: Sequence[Sequence[int]], num_classes: int, in_channels: int, hidden: bool, width: float
     ) -> None:
-        require(isinstance(hidden, bool), "hidden", hidden, "True or False")
-        require(isinstance(width, int | float) and width > 0, "width", width, "a number above 0")
         super().__init__()
         layers: list[nn.Module] = []
         for group in groups:
@@ -57,11 +55,11 @@ def _classifier(channels: int, num_classes: int, hidden: bool) -> nn.Sequential:
     return nn.Sequential(nn.Linear(channels, channels), nn.BatchNorm1d(channels), nn.ReLU(), output)
 
 
-def vgg16(num_classes: int = 10, in_channels: int = 3, *, hidden: bool = True, width: float = 1.0) -> VGG:
+def vgg16(num_classes: int = 10, in_channels: int = 3, *, hidden: Flag = True, width: Width = 1.0) -> VGG:
     """VGG-16: 13 convolutions; 14.99 M parameters with the hidden layer in the classifier, 14.73 M without."""
     return VGG(GROUPS_16, num_classes, in_channels, hidden, width)
 
 
-def vgg19(num_classes: int = 10, in_channels: int = 3, *, hidden: bool = True, width: float = 1.0) -> VGG:
+def vgg19(num_classes: int = 10, in_channels: int = 3, *, hidden: Flag = True, width: Width = 1.0) -> VGG:
     """VGG-19: 16 convolutions; 20.30 M parameters with the hidden layer in the classifier, 20.04 M without."""
     return VGG(GROUPS_19, num_classes, in_channels, hidden, width)

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from sklearn.metrics import adjusted_rand_score
 from torch import Tensor, nn
 
 from prunebook import features, tracing
@@ -467,6 +466,8 @@ def _cosines(measure: str, moments: Moments, weight: Tensor) -> np.ndarray | Non
 
 
 def _agreement(first: Communities, second: Communities) -> float:
+    from sklearn.metrics import adjusted_rand_score  # here, because it takes half a second
+
     return float(adjusted_rand_score(membership(first)[0], membership(second)[0]))
 
 

@@ -396,8 +396,9 @@ def _searching(p: Parameters) -> list[tuple[Case, str]]:
 def light(p: Parameters) -> list[Trial]:
     """The m best of every search, built and fine-tuned lightly."""
     return [
-        Trial("candidate", {**_selection(p, case, name), "place": place, "finetune": _lightly(p, case)})
+        best.varied(place=place)
         for case, name in _searching(p)
+        for best in [Trial("candidate", {**_selection(p, case, name), "place": 0, "finetune": _lightly(p, case)})]
         for place in range(dial(p, "m", case.arch))
     ]
 
@@ -411,12 +412,18 @@ def finals(p: Parameters) -> list[Trial]:
     if not p.full:
         return []
     return [
-        Trial("final", {**_selection(p, case, name), "light": _lightly(p, case), "first": first,
-                        "rank": rank, "finetune": tuned(p, case, p.full, p.full_lr)})
+        best.varied(first=first, rank=rank)
         for case, name in _searching(p)
+        for best in [_best(p, case, name)]
         for first in dict.fromkeys([*p.ms, dial(p, "m", case.arch)])
         for rank in range(p.k)
-    ]  # fmt: skip
+    ]
+
+
+def _best(p: Parameters, case: Case, name: str) -> Trial:
+    """The best of a search's m candidates, trained in full."""
+    chosen = {**_selection(p, case, name), "light": _lightly(p, case), "first": dial(p, "m", case.arch), "rank": 0}
+    return Trial("final", {**chosen, "finetune": tuned(p, case, p.full, p.full_lr)})
 
 
 def _selection(p: Parameters, case: Case, name: str) -> dict[str, Any]:

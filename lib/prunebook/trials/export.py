@@ -48,7 +48,8 @@ def export(path: str | Path, store: Store | None = None) -> int:
     if suffix == ".parquet":
         files.write(path, lambda part: _uniform(rows).to_parquet(part, index=False, engine="pyarrow"))
     else:
-        files.write(path, lambda part: rows.to_csv(part, index=False))
+        # Hundreds of columns: by default pandas would go through all of them again for every hundred rows.
+        files.write(path, lambda part: rows.to_csv(part, index=False, chunksize=10_000))
     return len(rows)
 
 

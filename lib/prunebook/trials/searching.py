@@ -294,8 +294,8 @@ class Final(Parameters):
 
 @lru_cache(maxsize=64)  # each of a search's k final trials needs the same m, in a paper's run a hundred times over
 def _candidates(common: str, light: str, first: int) -> tuple[Trial, ...]:
-    parameters = {**json.loads(common), "finetune": json.loads(light)}
-    return tuple(Trial("candidate", {**parameters, "place": place}) for place in range(first))
+    best = Trial("candidate", {**json.loads(common), "finetune": json.loads(light), "place": 0})
+    return tuple(best.varied(place=place) for place in range(first))
 
 
 class Scene(NamedTuple):

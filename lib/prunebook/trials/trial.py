@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -76,11 +76,15 @@ class Trial:
 
     def __post_init__(self) -> None:
         choose("task", self.task, _TASKS)
-        try:
-            # Where the property below keeps them, so that a run of thousands of trials is not checked twice.
-            self.__dict__["parameters"] = _TASKS[self.task].parameters.model_validate(self.params)
-        except ValidationError as fault:
-            raise BadValue(sentence(fault, _TASKS[self.task].parameters)) from None
+        # Where the property below keeps them, so that a run of thousands of trials is not checked twice.
+        self.__dict__["parameters"] = _valid(_TASKS[self.task], self.params)
+
+    def varied(self, **changes: Any) -> "Trial":
+        """The trial with other values of some parameters. Only these are read: a grid of thousands shares the others."""
+        found = object.__new__(Trial)
+        given = {**dict(self.parameters), **changes}  # the others as the models that they are, which pydantic takes as valid
+        found.__dict__.update(task=self.task, params={**self.params, **changes}, parameters=_valid(self.definition, given))
+        return found
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Trial) and (self.task, self.key) == (other.task, other.key)
@@ -114,3 +118,10 @@ class Trial:
     @cached_property
     def _needs(self) -> "list[Trial]":
         return self.definition.needs(self.parameters)
+
+
+def _valid(task: Task, params: Mapping[str, Any]) -> Parameters:
+    try:
+        return task.parameters.model_validate(params)
+    except ValidationError as fault:
+        raise BadValue(sentence(fault, task.parameters)) from None

@@ -1,0 +1,256 @@
+"""What the subcommands of `prunebook` do, each a function of the options that `prunebook.cli` has read."""
+
+import argparse
+import contextlib
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from prunebook import data, distributed, files, memory, notebooks, paths, trials
+from prunebook.errors import BadValue, choose, require
+from prunebook.notebooks import Notebook
+from prunebook.trials import estimate, rates
+from prunebook.trials import export as exporting
+from prunebook.trials import merge as merging
+from prunebook.trials import verify as verifying
+from prunebook.trials.cluster import Demand
+from prunebook.trials.engine import accelerator, check_networks, suitable_workers
+from prunebook.trials.provenance import hardware
+
+
+def run_notebook(options: argparse.Namespace) -> int:
+    notebook = notebooks.get(options.notebook)
+    given = notebooks.overrides(options.parameters)
+    parameters = notebook.parameters(options.run, given)
+    wanted = notebook.trials(parameters)
+    with distributed.setup(options.device):
+        found = trials.run(
+            wanted,
+            engine=options.engine or parameters.engine,
+            budget=options.budget,
+            force=options.force,
+            device=options.device,
+            workers=options.workers,
+            max_trials=options.max_trials,
+            shard=options.shard,
+            demand=_demand(options),
+        )
+        if not distributed.is_main():
+            return 0
+    check_networks(found)
+    if len(found) < len(dict.fromkeys(wanted)):
+        print(
+            "prunebook: records are missing, so the notebook was not executed; "
+            + (
+                "once all shards are done and merged, call this without --shard"
+                if options.shard
+                else "the same command goes on"
+            ),
+            file=sys.stderr,
+        )
+        return 0
+    if not options.trials_only:
+        page = notebooks.page(notebook, options.run, given)
+        digest = notebooks.fingerprint(notebook, parameters, found)
+        subtitle = notebooks.subtitle(notebook, options.run, given)
+        print(notebooks.execute(notebook, parameters, page, digest, subtitle).relative_to(paths.project()))
+        print("make book renders it as a page of the book; make lab opens it as it is")
+    return 0
+
+
+def _demand(options: argparse.Namespace) -> Demand | None:
+    given = {"address": options.address, "cpus": options.cpus_per_trial, "gpus": options.gpus_per_trial}
+    given = {name: value for name, value in given.items() if value is not None}
+    return Demand(**given) if given else None
+
+
+def estimate_run(options: argparse.Namespace) -> int:
+    notebook = notebooks.get(options.notebook)
+    wanted = notebook.trials(notebook.parameters(options.run, notebooks.overrides(options.parameters)))
+    found = estimate.estimate(wanted)
+    place = _place(options, len(found.missing))
+    recorded = estimate.recorded_times([*wanted, *_published(notebook)])
+    print(*estimate.report(found, recorded), sep="\n", flush=True)
+    if found.to_do and not options.no_measure:
+        measured = _rates(found.to_do, place)
+        images = {way: rate.images for way, rate in measured.items()}
+        print(*estimate.report_times(found, images, recorded, place.places, place.what), sep="\n")
+        peaks = [rate.memory for rate in measured.values() if rate.memory is not None]
+        there = None if place.machine else memory.total(place.device)
+        print(*estimate.report_memory(max(peaks, default=None), place.at_once, there, place.where), sep="\n")
+    return 0
+
+
+class _Place(NamedTuple):
+    """Where an estimate is for: how many trials share a device, how many there are in all, and whose rates are taken."""
+
+    device: str
+    at_once: int
+    places: int
+    where: str
+    machine: rates.Machine | None = None  # whose kept rates are taken, rather than this one's measured
+
+    @property
+    def what(self) -> str:
+        if self.machine:
+            return f"kept rates of {self.where}, for one trial at a time:"
+        return (
+            f"measured on {self.where}, for each of {self.at_once} at once:"
+            if self.at_once > 1
+            else (f"measured on {self.where}, for one worker:")
+        )
+
+
+def _place(options: argparse.Namespace, trials: int) -> _Place:
+    device = options.device or accelerator()
+    facts = hardware(device)
+    where = facts.get("accelerator") or facts["processor"]
+    if options.gpus is None and options.gpus_per_trial is None:
+        workers = suitable_workers(trials, device) if options.workers is None else options.workers
+        require(workers >= 1, "workers", workers, "a number of processes, at least 1")
+        return _Place(device, workers, workers, where)
+    gpus, share = options.gpus or 1, 1.0 if options.gpus_per_trial is None else options.gpus_per_trial
+    require(options.workers is None, "workers", options.workers, "left out where GPUs are given: see --gpus-per-trial")
+    require(options.gpus is None or options.gpus >= 1, "gpus", options.gpus, "a number of GPUs, at least 1")
+    require(Demand(gpus=share).gpus > 0, "GPUs per trial", share, "above 0 here")
+    at_once = int(1 / share) if share <= 1 else 1
+    places = gpus * at_once if share <= 1 else int(gpus // share)
+    require(places >= 1, "GPUs per trial", share, f"at most {gpus}, the number of GPUs")
+    if device.startswith("cuda"):
+        return _Place(device, at_once, places, where)
+    machine = next((machine for machine in rates.kept() if machine.is_gpu), None)
+    if machine is None:
+        raise BadValue(
+            f"no GPU is here, and {rates.file().name} has no GPU's rates; where there is one, "
+            "`python benchmarks/bench_rates.py --write` makes them"
+        )
+    require(at_once == 1, "GPUs per trial", share, f"at least 1 with the kept rates of {machine.name}")
+    return _Place("cuda", at_once, places, machine.name, machine)
+
+
+def _rates(ways: Iterable[estimate.Training], place: _Place) -> dict[estimate.Training, rates.Rate]:
+    """Those of `ways`; on this machine, without those that take more memory than is free."""
+    if place.machine is None:
+        found = {}
+        for way in ways:
+            with contextlib.suppress(rates.NoMemory):
+                found[way] = rates.measure(way, place.device, place.at_once)
+        return found
+    known = place.machine.of(ways)
+    for way in ways:
+        if way not in known:
+            raise BadValue(f"the kept rates of {place.where} have none for {way.describe()}; bench_rates.py measures it")
+    return known
+
+
+def _published(notebook: Notebook) -> list[trials.Trial]:
+    """The trials of the runs whose records come with the project."""
+    runs = [run for run, about in notebook.description.runs.items() if about.published]
+    return [trial for run in runs for trial in notebook.trials(notebook.parameters(run))]
+
+
+def update_pages(options: argparse.Namespace) -> int:
+    if options.smoke:
+        return _smoke()
+    files.write_text(notebooks.pages_folder() / "own" / "index.md", notebooks.OWN_RUNS)
+    for notebook, run in notebooks.pages():
+        # A published page is made from committed records: whoever builds the book need not have the data.
+        published = notebook.run(run).published
+        parameters = notebook.parameters(run, {"engine": "records"} if published else None)
+        records = trials.run(notebook.trials(parameters), engine=parameters.engine, workers=None)
+        page = notebooks.page(notebook, run)
+        digest = notebooks.fingerprint(notebook, parameters, records or trials.Store().records())
+        if notebooks.is_fresh(page, digest):
+            print(f"{page.name}: up to date")
+        else:
+            notebooks.execute(notebook, parameters, page, digest, notebooks.subtitle(notebook, run))
+            print(f"{page.name}: executed")
+    return 0
+
+
+def _smoke() -> int:
+    """Every notebook's smoke run from nothing, in a folder that is thrown away."""
+    with tempfile.TemporaryDirectory() as scratch:
+        os.environ["PRUNEBOOK_CACHE"] = scratch  # the kernels inherit it
+        for name in notebooks.names():
+            notebook = notebooks.get(name)
+            if notebook.description.draft:
+                continue
+            start = time.monotonic()
+            notebooks.execute(notebook, notebook.parameters("smoke"), Path(scratch) / f"{name}.ipynb")
+            print(f"{name} smoke: {time.monotonic() - start:.1f} s")
+    return 0
+
+
+def show_status(options: argparse.Namespace) -> int:
+    names = [choose("notebook", options.notebook, notebooks.names())] if options.notebook else notebooks.names()
+    runs = {
+        f"{notebook.name} {run}": dict.fromkeys(notebook.trials(notebook.parameters(run)))
+        for notebook in map(notebooks.get, names)
+        for run in notebook.description.runs
+    }
+    state = trials.Store().state_of_each(trial for wanted in runs.values() for trial in wanted)  # runs share some
+    for run, wanted in runs.items():
+        states = Counter(state[trial] for trial in wanted)
+        print(f"{run}: {states['done']} done, {states['missing']} missing, {states['stale']} stale")
+    return 0
+
+
+def publish_run(options: argparse.Namespace) -> int:
+    notebook = notebooks.get(options.notebook)
+    store = trials.Store()
+    wanted = list(dict.fromkeys(notebook.trials(notebook.parameters(options.run))))
+    gone = trials.missing(wanted, store)
+    if gone:
+        raise BadValue(f"{len(gone)} of {len(wanted)} records of {options.notebook} {options.run} are not done yet")
+    trained = [t for t in wanted if t.task == "baseline" and t.parameters.fit] if options.networks else []
+    copies = [trials.publish_network(trial, store) for trial in trained]  # first, because one may be missing
+    check_networks(trials.run(wanted, engine="records", store=store))
+    for trial in wanted:
+        store.publish(trial)
+    networks = f", {len(copies)} networks in {paths.networks()}" if copies else ""
+    print(f"{len(wanted)} records in {store.published}{networks}")
+    return 0
+
+
+def merge_folders(options: argparse.Namespace) -> int:
+    refused = []
+    for folder in options.folders:
+        merged = merging.merge(folder)
+        refused += merged.refused
+        print(
+            f"{folder}: {merged.records} records and {merged.checkpoints} networks copied, {merged.known} were here, "
+            f"{merged.stale} stale, {len(merged.refused)} refused"
+        )
+    return _complain(refused)
+
+
+def verify_files(options: argparse.Namespace) -> int:
+    found = verifying.verify()
+    print(f"{found.records} records and {found.checkpoints} networks are whole, {len(found.bad)} files are not")
+    for path in found.unchecked:
+        print(f"{path} is from before networks had a digest, so it cannot be checked")
+    for path in found.rests:
+        print(f"{path} is a rest of an interrupted run; nothing reads it, and it can be deleted where none is going on")
+    return _complain(found.bad)
+
+
+def _complain(sentences: list[str]) -> int:
+    for sentence in sentences:
+        print(f"prunebook: {sentence}", file=sys.stderr)
+    return 1 if sentences else 0
+
+
+def export_records(options: argparse.Namespace) -> int:
+    print(f"{exporting.export(options.file)} records in {options.file}")
+    return 0
+
+
+def download_data(options: argparse.Namespace) -> int:
+    data.download(options.dataset)
+    return 0
