@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from prunebook import files, paths
 from prunebook.errors import BadValue
-from prunebook.trials.trial import Trial, tasks
+from prunebook.trials.trial import Trial, canonical, tasks
 
 State = Literal["done", "stale", "missing"]
 
@@ -39,8 +39,7 @@ class Record:
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def digest(self) -> str:
-        text = json.dumps(vars(self), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        return hashlib.sha256(canonical(vars(self)).encode()).hexdigest()
 
 
 class Store:
@@ -68,10 +67,7 @@ class Store:
 
     def state(self, trial: Trial) -> State:
         """ "done"; "stale": only a record of another version or of other defaults; "missing"."""
-        found = list(self._candidates(trial))
-        if any(is_current(record, trial) for record in found):
-            return "done"
-        return "stale" if found else "missing"
+        return _state(trial, self._candidates(trial))
 
     def states(self, trials: Iterable[Trial]) -> Counter[State]:
         """How many of the distinct trials are in each state."""
@@ -79,12 +75,13 @@ class Store:
 
     def state_of_each(self, trials: Iterable[Trial]) -> dict[Trial, State]:
         """The state of every distinct trial."""
-        there = {name for folder in (self.local, self.published) for name in _listing(folder)}
-        # A folder is asked what it has once, and not by each trial. What it has is read: it may be stale.
-        return {
-            trial: self.state(trial) if f"{trial.task}/{trial.key}.json" in there else "missing"
-            for trial in dict.fromkeys(trials)
-        }
+        # A folder is asked what it has once, and not by each trial.
+        there = [(folder, _listing(folder)) for folder in (self.local, self.published)]
+        found = dict[Trial, State]()
+        for trial in dict.fromkeys(trials):
+            name = f"{trial.task}/{trial.key}.json"
+            found[trial] = _state(trial, (read(f"{folder}/{name}") for folder, names in there if name in names))
+        return found
 
     def put(self, trial: Trial, record: Record) -> Path:
         return _write(self.path(trial), record)
@@ -109,11 +106,15 @@ class Store:
                 yield read(path)
 
 
-def _listing(folder: Path) -> Iterator[str]:
+def _state(trial: Trial, records: Iterator[Record]) -> State:
+    states = {is_current(record, trial) for record in records}
+    return "done" if True in states else ("stale" if states else "missing")
+
+
+def _listing(folder: Path) -> set[str]:
     """TASK/KEY.json of every record."""
-    for task in folder.iterdir() if folder.is_dir() else ():
-        if task.is_dir():
-            yield from (f"{task.name}/{name}" for name in os.listdir(task))
+    tasks = [task for task in folder.iterdir() if task.is_dir()] if folder.is_dir() else []
+    return {f"{task.name}/{name}" for task in tasks for name in os.listdir(task)}
 
 
 def is_current(record: Record, trial: Trial) -> bool:

@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from prunebook.errors import BadValue, choose
 from prunebook.validation import sentence
 
+# (value) -> the one text of JSON that digests are made of
+canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), check_circular=False).encode
+
 
 class Parameters(BaseModel):
     """Base of every task's parameters: unknown names are refused, and so are NaN and infinity."""
@@ -109,8 +112,7 @@ class Trial:
         record holds all of its parameters, and they are compared when it is read.
         """
         chosen = self.parameters.model_dump(mode="json", exclude_defaults=True)
-        text = json.dumps([self.task, chosen], sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return hashlib.sha256(canonical([self.task, chosen]).encode()).hexdigest()[:16]
 
     def needs(self) -> "list[Trial]":
         return list(self._needs)
