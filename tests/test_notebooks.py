@@ -11,7 +11,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from processes import HEARS_CTRL_C, press_ctrl_c, start, wait_for
+from processes import HEARS_CTRL_C, is_alive, press_ctrl_c, start, wait_for
 
 from prunebook import cli, notebooks, paths, studies
 from prunebook.errors import BadValue
@@ -153,23 +153,55 @@ def test_an_interrupted_execution_leaves_the_old_page_alone(tmp_path, monkeypatc
     assert [p.name for p in tmp_path.iterdir()] == ["page.ipynb"]
 
 
-def test_ctrl_c_while_a_notebook_is_executed_is_told_in_one_sentence(tmp_path):
-    folder = tmp_path / "notebooks"
-    folder.mkdir()
-    (folder / "status.yml").write_text(notebooks.get("status").template.with_suffix(".yml").read_text())
+def with_last_cell(source: str, folder: Path) -> dict[str, str]:
+    """A project with one notebook, which ends by this; the environment in which it is the project."""
+    (folder / "notebooks").mkdir()
+    description = notebooks.get("status").template.with_suffix(".yml").read_text()
+    (folder / "notebooks" / "status.yml").write_text(description)
     cells = template("status")
-    cells.cells = [*cells.cells[:2], nbformat.v4.new_code_cell("open('began', 'w').close()\nimport time\ntime.sleep(600)")]
-    nbformat.write(cells, folder / "status.ipynb")
-    script = f"{HEARS_CTRL_C}import sys\nfrom prunebook import cli\nsys.exit(cli.main(['run', 'status', 'smoke']))"
-    home = {"PRUNEBOOK_HOME": str(tmp_path), "PRUNEBOOK_CACHE": str(tmp_path / "cache")}
+    cells.cells = [*cells.cells[:2], nbformat.v4.new_code_cell(source)]
+    nbformat.write(cells, folder / "notebooks" / "status.ipynb")
+    return {"PRUNEBOOK_HOME": str(folder), "PRUNEBOOK_CACHE": str(folder / "cache")}
+
+
+@pytest.mark.parametrize("command", [["run", "status", "smoke"], ["pages"], ["pages", "--smoke"]])
+def test_ctrl_c_while_a_notebook_is_executed_is_told_in_one_sentence(tmp_path, command):
+    began = tmp_path / "began"
+    source = f"import os\nopen({str(began)!r}, 'w').write(str(os.getpid()))\nimport time\ntime.sleep(600)"
+    home = with_last_cell(source, tmp_path)
+    script = f"{HEARS_CTRL_C}import sys\nfrom prunebook import cli\nsys.exit(cli.main({command}))"
     process = start(["-c", script], env=home, cwd=tmp_path)
-    wait_for((tmp_path / "began").exists, process)
+    wait_for(lambda: began.exists() and began.read_text(), process)
     press_ctrl_c(process)
     _, errors = process.communicate(timeout=120)  # returns once the kernel has ended as well
     assert errors.strip().startswith("prunebook: interrupted; finished trials are kept")
     assert errors.strip().count("\n") == 0
     assert process.returncode == 130
-    assert [path for path in (tmp_path / "book").rglob("*") if not path.is_dir()] == []
+    assert not is_alive(int(began.read_text()))
+    assert [path for path in (tmp_path / "book").rglob("*") if not (path.is_dir() or path.name == "index.md")] == []
+
+
+def test_a_page_that_fails_says_which_cell_and_leaves_the_old_one(tmp_path, monkeypatch):
+    for name, value in with_last_cell("1 / 0", tmp_path).items():
+        monkeypatch.setenv(name, value)
+    page = tmp_path / "book" / "runs" / "status.ipynb"
+    page.parent.mkdir(parents=True)
+    page.write_text("old")
+    with pytest.raises(Exception, match="ZeroDivisionError"):
+        cli.main(["pages"])
+    assert page.read_text() == "old"
+
+
+def test_pages_that_are_up_to_date_are_not_executed_again(tmp_path, monkeypatch, capsys):
+    for name, value in with_last_cell("open('count', 'a').write('x')", tmp_path).items():
+        monkeypatch.setenv(name, value)
+    assert run_cli("pages", capsys=capsys)[:2] == (0, "status.ipynb: executed\n")
+    assert run_cli("pages", capsys=capsys)[:2] == (0, "status.ipynb: up to date\n")
+    assert (tmp_path / "count").read_text() == "x"
+    code, out, _ = run_cli("pages", "--smoke", capsys=capsys)
+    assert code == 0
+    assert re.fullmatch(r"status smoke: \d+\.\d s\n", out)
+    assert (tmp_path / "count").read_text() == "xx"
 
 
 def test_a_pages_heading_names_its_run_and_what_was_changed():

@@ -10,7 +10,6 @@ from typing import NoReturn
 
 from prunebook import notebooks
 from prunebook.errors import BadValue, choose, nearest
-from prunebook.notebooks import Notebook
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -138,18 +137,10 @@ def _list(options: argparse.Namespace) -> int:
         for run, about in notebook.description.runs.items():
             print(f"  {run:<8} {about.about} ({about.time}{', published' if about.published else ''})")
         if options.notebook:
-            _print_parameters(notebook)
+            _later("list_parameters")(options)
     if not options.notebook:
         print("Parameters of a notebook: prunebook list NAME")
     return 0
-
-
-def _print_parameters(notebook: Notebook) -> None:
-    first = next(iter(notebook.description.runs))
-    model = type(notebook.parameters(first))
-    print("  parameters (default):")
-    for name, field in model.model_fields.items():
-        print(f"    {name} ({field.default!r}): {field.description}")
 
 
 def _later(name: str) -> Callable[[argparse.Namespace], int]:

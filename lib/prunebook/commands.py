@@ -6,14 +6,17 @@ import os
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+import torch
 
 from prunebook import data, distributed, files, memory, notebooks, paths, trials
 from prunebook.errors import BadValue, choose, require
 from prunebook.notebooks import Notebook
+from prunebook.studies.parameters import NotebookParameters
 from prunebook.trials import estimate, rates
 from prunebook.trials import export as exporting
 from prunebook.trials import merge as merging
@@ -21,6 +24,17 @@ from prunebook.trials import verify as verifying
 from prunebook.trials.cluster import Demand
 from prunebook.trials.engine import accelerator, check_networks, suitable_workers
 from prunebook.trials.provenance import hardware
+from prunebook.trials.workers import Workers
+
+
+def list_parameters(options: argparse.Namespace) -> int:
+    notebook = notebooks.get(options.notebook)
+    first = next(iter(notebook.description.runs))
+    model = type(notebook.parameters(first))
+    print("  parameters (default):")
+    for name, field in model.model_fields.items():
+        print(f"    {name} ({field.default!r}): {field.description}")
+    return 0
 
 
 def run_notebook(options: argparse.Namespace) -> int:
@@ -158,6 +172,7 @@ def update_pages(options: argparse.Namespace) -> int:
     if options.smoke:
         return _smoke()
     files.write_text(notebooks.pages_folder() / "own" / "index.md", notebooks.OWN_RUNS)
+    stale = []
     for notebook, run in notebooks.pages():
         # A published page is made from committed records: whoever builds the book need not have the data.
         published = notebook.run(run).published
@@ -168,23 +183,51 @@ def update_pages(options: argparse.Namespace) -> int:
         if notebooks.is_fresh(page, digest):
             print(f"{page.name}: up to date")
         else:
-            notebooks.execute(notebook, parameters, page, digest, notebooks.subtitle(notebook, run))
-            print(f"{page.name}: executed")
+            stale.append(_Page(notebook, parameters, page, digest, notebooks.subtitle(notebook, run)))
+    for executed, _ in _execute(stale):
+        print(f"{executed.output.name}: executed", flush=True)
     return 0
 
 
 def _smoke() -> int:
     """Every notebook's smoke run from nothing, in a folder that is thrown away."""
+    ready = [notebook for notebook in map(notebooks.get, notebooks.names()) if not notebook.description.draft]
     with tempfile.TemporaryDirectory() as scratch:
-        os.environ["PRUNEBOOK_CACHE"] = scratch  # the kernels inherit it
-        for name in notebooks.names():
-            notebook = notebooks.get(name)
-            if notebook.description.draft:
-                continue
-            start = time.monotonic()
-            notebooks.execute(notebook, notebook.parameters("smoke"), Path(scratch) / f"{name}.ipynb")
-            print(f"{name} smoke: {time.monotonic() - start:.1f} s")
+        os.environ["PRUNEBOOK_CACHE"] = scratch  # workers and kernels inherit it
+        pages = [_Page(one, one.parameters("smoke"), Path(scratch) / f"{one.name}.ipynb", "", "") for one in ready]
+        for page, taken in _execute(pages):
+            print(f"{page.notebook.name} smoke: {taken:.1f} s", flush=True)
     return 0
+
+
+class _Page(NamedTuple):
+    """The arguments of `notebooks.execute`."""
+
+    notebook: Notebook
+    parameters: NotebookParameters
+    output: Path
+    digest: str
+    subtitle: str
+
+
+def _execute(pages: Sequence[_Page]) -> Iterator[tuple[_Page, float]]:
+    """Execute notebooks, one for each core at a time; each as it is done, with its seconds.
+
+    At most 4 at a time, as a kernel takes up to a gigabyte. The first that fails ends the others.
+    """
+    cores = torch.get_num_threads()
+    count = max(1, min(4, cores, len(pages)))
+    waiting, began = deque(pages), dict[Path, float]()
+    with Workers[_Page](count, max(1, cores // count)) as workers:
+        while waiting or workers.running:
+            while waiting and len(workers.running) < count:
+                page = waiting.popleft()
+                began[page.output] = time.monotonic()
+                workers.call(page, notebooks.execute, *page)
+            for page, fault in workers.finished():
+                if fault is not None:
+                    raise fault
+                yield page, time.monotonic() - began[page.output]
 
 
 def show_status(options: argparse.Namespace) -> int:
