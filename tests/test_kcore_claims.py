@@ -81,6 +81,14 @@ def test_conditions_that_all_cases_share_are_said_once_others_with_their_case():
     assert kcore_claims.combined([cases[0], own], SAID) == "mixed: other data: holds here (a); undecided (b)"
 
 
+def test_where_a_verdict_counts_its_cases_each_says_its_own():
+    cases = [kcore_claims.Case(name, f"+{i}", "holds here" if i else "undecided") for i, name in enumerate("abcde")]
+    assert kcore_claims.combined(cases, SAID) == "mixed: undecided (1 of 5); holds here (4 of 5)"
+    assert kcore_claims.told(cases).startswith("a: +0, undecided; b: +1, holds here; c: +2, holds here")
+    assert kcore_claims.told(cases[:4]) == "a: +0; b: +1; c: +2; d: +3"  # the verdict names them
+    assert kcore_claims.told(cases[1:] + [cases[1]._replace(name="f")]).count("holds here") == 0  # they agree
+
+
 def test_the_papers_own_set_up_has_its_verdict_alone():
     same = {"base": network(dataset="cifar100"), "epochs": 70}
     records = [r for name, top1 in (("k-core & entropy", 80.0), ("k-core only", 70.0))

@@ -80,6 +80,15 @@ def test_every_verdict_of_the_legend_occurs_and_no_other():
     ]
 
 
+def test_a_word_inside_a_longer_one_is_not_in_the_legend():
+    words = {"holds here": "a", "the opposite holds here": "b", "mixed": "c"}
+    assert compared.legend(words, ["mixed: the opposite holds here (1 of 5)"]) == [
+        "**the opposite holds here**: b.",
+        "**mixed**: c.",
+    ]
+    assert compared.legend(words, ["the opposite holds here", "holds here"])[0] == "**holds here**: a."
+
+
 @pytest.mark.parametrize("n", range(1, 9))
 def test_a_table_has_every_printed_row_in_its_order_and_every_number(n):
     paper = tables.reported("kcore")

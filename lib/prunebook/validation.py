@@ -1,12 +1,15 @@
 """Turn pydantic's findings into the one sentence that a person needs."""
 
 import re
-from typing import Any, get_args
+from pathlib import Path
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from prunebook.errors import listing, nearest, short
+from prunebook.errors import BadValue, listing, nearest, short
+
+M = TypeVar("M", bound=BaseModel)
 
 ALLOWED = {  # what a value must be, by pydantic's name of the error
     "bool_type": "true or false",
@@ -37,6 +40,16 @@ ALLOWED = {  # what a value must be, by pydantic's name of the error
 }
 # Which member of a union was tried: pydantic puts it into the place, although nobody wrote it there.
 _MEMBER = re.compile(r"bool|int|float|str|list\[.*\]|dict\[.*\]")
+
+
+def read_json(path: Path, model: type[M]) -> M | None:
+    """What a file of JSON holds; None where there is no file. Raises BadValue, which names the file, if it is not valid."""
+    if not path.is_file():
+        return None
+    try:
+        return model.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as fault:
+        raise BadValue(f"{path.name}: {sentence(fault, model)}") from None
 
 
 def sentence(fault: ValidationError, model: type[BaseModel], command: str = "") -> str:

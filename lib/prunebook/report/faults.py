@@ -6,12 +6,12 @@ from typing import Any
 
 import pandas as pd
 from IPython.display import Markdown
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from prunebook import files, paths
-from prunebook.errors import BadValue, require
+from prunebook.errors import require
 from prunebook.report import speed, tables
-from prunebook.validation import sentence
+from prunebook.validation import read_json
 
 
 class Fault(BaseModel):
@@ -53,13 +53,7 @@ def write(path: str | Path, faults: Iterable[Fault], not_tried: Mapping[str, str
 
 def read(path: Path | None = None) -> Table | None:
     """None where nobody has tried. Raises BadValue for a file that is not as `write` leaves it."""
-    path = path or results()
-    if not path.is_file():
-        return None
-    try:
-        return Table.model_validate_json(path.read_text(encoding="utf-8"))
-    except ValidationError as fault:
-        raise BadValue(f"{path.name}: {sentence(fault, Table)}") from None
+    return read_json(path or results(), Table)
 
 
 def show() -> Any:

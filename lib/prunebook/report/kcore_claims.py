@@ -37,6 +37,7 @@ from prunebook.trials import Record, Trial
 
 SAME_FR = 0.5  # points: what two networks may differ by for their accuracies to be compared
 NEAR_BEST = 0.5  # points: two standard errors of 93 % on 10,000 test images
+FEW = 4  # cases that a verdict names; more are counted
 LARGELY = 0.5  # |rho| up to here is "largely orthogonal"
 
 UNTESTED = "cannot be tested with this run's records"
@@ -196,10 +197,15 @@ def over_what(r: Records) -> str:
 
 
 def told(cases: Sequence[Case]) -> str:
-    """The numbers of all cases; what they count is said once for those that share it."""
+    """The numbers of all cases; what they count is said once for those that share it.
+
+    Where the verdict only counts the cases (see `agreed`), each says its own.
+    """
     by_unit: dict[str, list[str]] = {}
+    counted = len(cases) > FEW and len({case.verdict for case in cases}) > 1
     for case in cases:
         numbers = f"{case.name}: {case.numbers}" if case.name else case.numbers
+        numbers += f", {case.verdict}" if counted else ""
         by_unit.setdefault(case.unit, []).append(numbers)
     return "; ".join(f"{unit} — {'; '.join(found)}" if unit else "; ".join(found) for unit, found in by_unit.items()) or "—"
 
@@ -242,7 +248,7 @@ def agreed(verdicts: Mapping[str, str]) -> str:
     by_verdict: dict[str, list[str]] = {}
     for name, verdict in verdicts.items():
         by_verdict.setdefault(verdict, []).append(name)
-    few = len(verdicts) <= 4
+    few = len(verdicts) <= FEW
     of = {v: " | ".join(names) if few else f"{len(names)} of {len(verdicts)}" for v, names in by_verdict.items()}
     return "mixed: " + "; ".join(f"{verdict} ({which})" for verdict, which in of.items())
 

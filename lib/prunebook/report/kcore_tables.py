@@ -5,6 +5,7 @@ the paper's only if it comes from a network of the usual width, pruned by the re
 """
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import cache
@@ -150,8 +151,10 @@ def tolerance(metric: str, theirs: float) -> float:
 
 def legend(words: Mapping[str, str], *columns: Iterable[str]) -> list[str]:
     """Those of `VERDICTS`, or of another such list, that occur in the columns, as sentences for `tables.listing`."""
-    used = [text for column in columns for text in column]
-    return [f"**{word}**: {meaning}." for word, meaning in words.items() if any(word in text for text in used)]
+    # The longest first: "the opposite holds here" is no "holds here".
+    any_word = re.compile("|".join(map(re.escape, sorted(words, key=len, reverse=True))))
+    used = {word for column in columns for text in column for word in any_word.findall(text)}
+    return [f"**{word}**: {meaning}." for word, meaning in words.items() if word in used]
 
 
 def table(

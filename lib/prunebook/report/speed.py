@@ -6,12 +6,12 @@ from typing import Any, Literal
 
 import pandas as pd
 from IPython.display import Markdown
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from prunebook import files, paths
-from prunebook.errors import BadValue, choose
+from prunebook.errors import choose
 from prunebook.report import tables
-from prunebook.validation import sentence
+from prunebook.validation import read_json
 
 RATE = "per s"  # the one unit of which more is better
 
@@ -60,13 +60,7 @@ def write(name: str, figures: Iterable[Figure], made: dict[str, Any]) -> Path:
 
 def read(name: str) -> Benchmark | None:
     """None if nobody has kept its figures. Raises BadValue for a file that is not as `write` leaves it."""
-    path = results(name)
-    if not path.is_file():
-        return None
-    try:
-        return Benchmark.model_validate_json(path.read_text(encoding="utf-8"))
-    except ValidationError as fault:
-        raise BadValue(f"{path.name}: {sentence(fault, Benchmark)}") from None
+    return read_json(results(name), Benchmark)
 
 
 def show(name: str) -> Any:

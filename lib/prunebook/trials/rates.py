@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from prunebook import data, files, memory, paths, tables, training
 from prunebook.errors import BadValue
 from prunebook.trials.estimate import GIB, SPEED, VALIDATION, Training
-from prunebook.validation import sentence
+from prunebook.validation import read_json
 
 AT_ONCE = 2**28  # bytes of noise that are made to measure the speed, at most
 SHARE = 0.8  # of the memory that is free, which a measurement may take
@@ -195,12 +195,8 @@ def file() -> Path:
 
 def kept() -> list[Machine]:
     """The machines, by name; none where nobody has measured. Raises BadValue for a file that is not as `keep` leaves it."""
-    if not file().is_file():
-        return []
-    try:
-        return Machines.model_validate_json(file().read_text(encoding="utf-8")).machines
-    except ValidationError as fault:
-        raise BadValue(f"{file().name}: {sentence(fault, Machines)}") from None
+    found = read_json(file(), Machines)
+    return found.machines if found else []
 
 
 def keep(rates: Mapping[Training, Rate], left_out: Mapping[str, str], made: Mapping[str, Any]) -> Path:
