@@ -86,7 +86,7 @@ def test_where_a_verdict_counts_its_cases_each_says_its_own():
     assert kcore_claims.combined(cases, SAID) == "mixed: undecided (1 of 5); holds here (4 of 5)"
     assert kcore_claims.told(cases).startswith("a: +0, undecided; b: +1, holds here; c: +2, holds here")
     assert kcore_claims.told(cases[:4]) == "a: +0; b: +1; c: +2; d: +3"  # the verdict names them
-    assert kcore_claims.told(cases[1:] + [cases[1]._replace(name="f")]).count("holds here") == 0  # they agree
+    assert kcore_claims.told([*cases[1:], cases[1]._replace(name="f")]).count("holds here") == 0  # they agree
 
 
 def test_the_papers_own_set_up_has_its_verdict_alone():
