@@ -7,9 +7,9 @@
 A grid of equal trials, each of which keeps one core busy for a fixed share of the processor's time, on a Ray cluster of one
 worker and of two. Their processes are started before the clock, and have loaded the package; the seconds that this takes are
 a figure of its own. Overhead is the time of a run of trials that compute nothing, divided by their number, with the start of
-processes in it. Records to look at are written as a run would write them. Commands are timed from start to end, the median of
-five; for them the records are of the largest run that there is, the grid of SACP's paper, with results of one number each,
-and what the project publishes is looked at besides.
+processes in it. Records to look at are written as a run would write them. Commands are timed from their start to their end,
+the median of five; for them the records are of the largest run that there is, the grid of SACP's paper, with results of one
+number each, and what the project publishes is looked at besides.
 """
 
 import contextlib
