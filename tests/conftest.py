@@ -1,9 +1,14 @@
+import os
 from collections.abc import Iterator
 
 import chaos
 import pytest
-import torch
 
+# Before PyTorch is loaded: threads that wait for work by spinning make small networks ten times slower wherever another
+# process has something to do, and many of these tests start one.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import torch
 from prunebook.trials import Store
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from processes import python_path
+from processes import PATIENCE, python_path
 from torch import nn
 
 from prunebook import cli, data, distributed, models, training, trials
@@ -90,23 +90,21 @@ def everything(folder: Path) -> dict[str, Any]:
 
 
 def together(arguments: list[Any], **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run two processes. On a busy machine gloo's processes sometimes miss each other: then once more."""
+    """Run two processes. Where they wait for each other in vain, none is left behind."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *arguments]
     alone = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": python_path()}
-    for patience in (60, 120, 240):
-        process = subprocess.Popen(
-            list(map(str, command)), env=os.environ | alone | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            text=True, start_new_session=True,
-        )  # fmt: skip
-        try:
-            output, errors = process.communicate(timeout=patience)
-        except subprocess.TimeoutExpired:
-            for child in [process.pid, *started_by(process.pid)]:  # each worker has a session of its own
-                os.kill(child, signal.SIGKILL)
-            process.communicate()
-        else:
-            return subprocess.CompletedProcess(command, process.returncode, output, errors)
-    pytest.fail("two processes did not find each other within three attempts")
+    process = subprocess.Popen(
+        list(map(str, command)), env=os.environ | alone | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        output, errors = process.communicate(timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        for child in [process.pid, *started_by(process.pid)]:  # each worker has a session of its own
+            os.kill(child, signal.SIGKILL)
+        process.communicate()
+        raise
+    return subprocess.CompletedProcess(command, process.returncode, output, errors)
 
 
 def started_by(parent: int) -> list[int]:

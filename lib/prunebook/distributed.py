@@ -46,6 +46,9 @@ def setup(device: str | None = None) -> Iterator[None]:
         local, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
         require(local < gpus, "number of processes on this machine", _on_this_machine(), f"at most {gpus}, one for a GPU")
         torch.cuda.set_device(local)
+    # Gloo connects processes when they first talk. By default all connect at the start, and two that meet in the same
+    # moment can miss each other, and wait as long as they may: with PyTorch 2.15 in one of some five starts.
+    os.environ.setdefault("TORCH_GLOO_LAZY_INIT", "1")
     dist.init_process_group("nccl" if device == "cuda" else "gloo", timeout=PATIENCE)
     yield
     # Not where the block failed: the others are in the middle of something, and would be waited for.
