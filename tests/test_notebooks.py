@@ -13,7 +13,7 @@ import nbformat
 import pytest
 from processes import HEARS_CTRL_C, is_alive, press_ctrl_c, start, wait_for
 
-from prunebook import cli, notebooks, paths, studies
+from prunebook import cli, commands, notebooks, paths, studies
 from prunebook.errors import BadValue
 from prunebook.studies import kcore
 
@@ -153,15 +153,44 @@ def test_an_interrupted_execution_leaves_the_old_page_alone(tmp_path, monkeypatc
     assert [p.name for p in tmp_path.iterdir()] == ["page.ipynb"]
 
 
-def with_last_cell(source: str, folder: Path) -> dict[str, str]:
-    """A project with one notebook, which ends by this; the environment in which it is the project."""
+def with_last_cell(source: str, folder: Path, *names: str) -> dict[str, str]:
+    """A project with these notebooks, or with one, which end by this; the environment in which it is the project."""
     (folder / "notebooks").mkdir()
-    description = notebooks.get("status").template.with_suffix(".yml").read_text()
-    (folder / "notebooks" / "status.yml").write_text(description)
-    cells = template("status")
-    cells.cells = [*cells.cells[:2], nbformat.v4.new_code_cell(source)]
-    nbformat.write(cells, folder / "notebooks" / "status.ipynb")
+    for name in names or ("status",):
+        description = notebooks.get(name).template.with_suffix(".yml").read_text()
+        (folder / "notebooks" / f"{name}.yml").write_text(description)
+        cells = template(name)
+        cells.cells = [*cells.cells[:2], nbformat.v4.new_code_cell(source)]
+        nbformat.write(cells, folder / "notebooks" / f"{name}.ipynb")
     return {"PRUNEBOOK_HOME": str(folder), "PRUNEBOOK_CACHE": str(folder / "cache")}
+
+
+def meet(folder: Path) -> str:
+    """A cell that ends only once another kernel is in it as well."""
+    return f"""
+import os, time, pathlib
+pathlib.Path({str(folder)!r}, f"here-{{os.getpid()}}").touch()
+end = time.monotonic() + 60
+while len(list(pathlib.Path({str(folder)!r}).glob("here-*"))) < 2:
+    assert time.monotonic() < end, "alone"
+    time.sleep(0.05)
+"""
+
+
+def test_pages_are_executed_side_by_side(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(commands.torch, "get_num_threads", lambda: 2)
+    for name, value in with_last_cell(meet(tmp_path), tmp_path, "speed", "faults").items():
+        monkeypatch.setenv(name, value)
+    code, out, _ = run_cli("pages", capsys=capsys)
+    assert (code, sorted(out.splitlines())) == (0, ["faults.ipynb: executed", "speed.ipynb: executed"])
+    assert not list(tmp_path.glob("kernel*"))  # no sockets, in the project, where two kernels would share them
+
+
+def test_two_commands_execute_notebooks_at_the_same_time(tmp_path):
+    home = with_last_cell(meet(tmp_path), tmp_path, "speed", "faults")
+    both = [start(["-m", "prunebook", "run", name, "smoke"], env=home, cwd=tmp_path) for name in ("speed", "faults")]
+    ends = [(process.communicate(timeout=120)[1], process.returncode) for process in both]
+    assert [code for _, code in ends] == [0, 0], ends
 
 
 @pytest.mark.parametrize("command", [["run", "status", "smoke"], ["pages"], ["pages", "--smoke"]])
@@ -187,8 +216,9 @@ def test_a_page_that_fails_says_which_cell_and_leaves_the_old_one(tmp_path, monk
     page = tmp_path / "book" / "runs" / "status.ipynb"
     page.parent.mkdir(parents=True)
     page.write_text("old")
-    with pytest.raises(Exception, match="ZeroDivisionError"):
+    with pytest.raises(Exception, match="ZeroDivisionError") as fault:
         cli.main(["pages"])
+    assert "while the page status.ipynb was executed" in fault.value.__notes__
     assert page.read_text() == "old"
 
 
@@ -326,6 +356,13 @@ print("LOADED", *(name for name in {too_heavy!r} if name in sys.modules))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1].split() == ["LOADED"]
+
+
+def test_what_the_package_offers_is_there_before_it_is_loaded():
+    script = "import prunebook, sys; assert 'torch' not in sys.modules; print(set(prunebook.__all__) <= set(dir(prunebook)))"
+    script += "; print(prunebook.prune.__name__, prunebook.PruningPlan.__name__, hasattr(prunebook, 'prun'))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "prune", "PruningPlan", "False"]
 
 
 def test_the_installed_command_is_this_one():

@@ -18,4 +18,8 @@ def __getattr__(name: str) -> Any:
     return getattr(importlib.import_module(_LATER[name]), name)
 
 
+def __dir__() -> list[str]:
+    return [*globals(), *_LATER]
+
+
 __all__ = ["BadValue", "PruningPlan", "prune"]

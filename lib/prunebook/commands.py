@@ -226,6 +226,7 @@ def _execute(pages: Sequence[_Page]) -> Iterator[tuple[_Page, float]]:
                 workers.call(page, notebooks.execute, *page)
             for page, fault in workers.finished():
                 if fault is not None:
+                    fault.add_note(f"while the page {page.output.name} was executed")
                     raise fault
                 yield page, time.monotonic() - began[page.output]
 

@@ -202,11 +202,12 @@ def execute(
     # Parameters have been checked by their model; papermill's own reading of the cell trips over a value such as ">=".
     logging.getLogger("papermill").setLevel(logging.ERROR)
     kernel = Config()
-    if os.name == "posix":  # sockets in a folder of the user's rather than ports that others on the machine could reach
-        kernel.KernelManager.transport = "ipc"
     # What a cell raises comes back as such. The kernel's own log would tell, on Ctrl-C, that there is no one to reply to.
     kernel.NotebookClient.extra_arguments = ["--log-level=CRITICAL"]
-    with files.written(output), _scratch(output) as scratch:
+    # A folder with a short name: that of a socket may have a hundred characters.
+    with files.written(output), _scratch(output) as scratch, tempfile.TemporaryDirectory(prefix="nb-") as sockets:
+        if os.name == "posix":  # sockets that only this user reaches, and no other kernel; ports could be reached by all
+            kernel.KernelManager.transport, kernel.KernelManager.ip = "ipc", f"{sockets}/k"
         draft = Path(scratch) / output.name
         papermill.execute_notebook(
             str(_sections(notebook, parameters, Path(scratch))),
