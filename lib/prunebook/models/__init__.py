@@ -60,14 +60,15 @@ def build(name: str, num_classes: int = 10, in_channels: int = 3, *, seed: int |
     require(_is_count(num_classes), "num_classes", num_classes, "an integer of at least 1")
     require(_is_count(in_channels), "in_channels", in_channels, "an integer of at least 1")
     arguments = {"num_classes": num_classes, "in_channels": in_channels, **_checked(name, constructor, options)}
-    if seed is None:
-        model = constructor(**arguments)
-    else:
-        require(isinstance(seed, int) and seed >= 0, "seed", seed, "an integer of at least 0")
-        # Only the CPU's generator is forked and seeded: torch.manual_seed would also touch those of the accelerators.
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
+    with _in_memory(name):
+        if seed is None:
             model = constructor(**arguments)
+        else:
+            require(isinstance(seed, int) and seed >= 0, "seed", seed, "an integer of at least 0")
+            # Only the CPU's generator is forked and seeded: torch.manual_seed would also touch those of the accelerators.
+            with torch.random.fork_rng(devices=[]):
+                torch.default_generator.manual_seed(seed)
+                model = constructor(**arguments)
     model.__dict__["spec"] = {"name": name, **arguments}
     return model
 
@@ -87,6 +88,17 @@ def in_mode(model: nn.Module, training: bool) -> Iterator[None]:
     finally:
         for module, before in modes.items():
             module.training = before
+
+
+@contextmanager
+def _in_memory(name: str) -> Iterator[None]:
+    """Inside, BadValue where the network does not fit: PyTorch raises a RuntimeError that tells a number of bytes."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as fault:
+        if "memory" not in str(fault):
+            raise
+        raise BadValue(f"{name} with these options does not fit into the memory of this machine") from None
 
 
 def _is_count(value: object) -> bool:

@@ -10,14 +10,16 @@ count 0.09 M more.
 """
 
 import math
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from prunebook.models.options import Count, Share
+from prunebook.models.options import Share, up_to
 
 BLOCKS = 3
+Few = Annotated[int, up_to(64)]
 
 
 class DenseLayer(nn.Module):
@@ -99,7 +101,7 @@ def transition_width(inputs: int, compression: float) -> int:
 
 
 def densenet40(
-    num_classes: int = 10, in_channels: int = 3, *, growth: Count = 12, compression: Share = 1.0, layers: Count = 12
+    num_classes: int = 10, in_channels: int = 3, *, growth: Few = 12, compression: Share = 1.0, layers: Few = 12
 ) -> DenseNet:
     """DenseNet-40: 12 layers a block that add 12 channels each, 1.06 M parameters for 10 classes."""
     return DenseNet(layers, num_classes, in_channels, growth, compression)

@@ -4,10 +4,12 @@ Its Figure 1 has the layers, and the text at hand has no figures. Ours, a choice
 batch norm, ReLU and a 2x2 max-pool with 32, 64 and 128 filters, then two linear layers.
 """
 
+from typing import Annotated
+
 import torch
 from torch import Tensor, nn
 
-from prunebook.models.options import Count, Width
+from prunebook.models.options import Width, up_to
 
 FILTERS = (32, 64, 128)
 SIDE = 4  # of the last maps: what three pools leave of 32 pixels
@@ -39,6 +41,8 @@ class DiceCNN(nn.Module):
         return self.classifier(self.pool(self.features(x)).flatten(1))
 
 
-def dice_cnn(num_classes: int = 10, in_channels: int = 3, *, hidden: Count = 128, width: Width = 1.0) -> DiceCNN:
+def dice_cnn(
+    num_classes: int = 10, in_channels: int = 3, *, hidden: Annotated[int, up_to(4096)] = 128, width: Width = 1.0
+) -> DiceCNN:
     """Three convolutions and two linear layers; 0.36 M parameters for 10 classes."""
     return DiceCNN(num_classes, in_channels, hidden, width)

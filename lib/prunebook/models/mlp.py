@@ -5,10 +5,13 @@ authors' public code has them, for KDD Cup'99 they are the one shape that fits.
 """
 
 from collections.abc import Sequence
+from typing import Annotated
 
 from torch import Tensor, nn
 
-from prunebook.models.options import Count, Width
+from prunebook.models.options import Width, up_to
+
+Side = Annotated[int, up_to(512)]  # of the images, in pixels
 
 
 class MLP(nn.Module):
@@ -32,16 +35,16 @@ class MLP(nn.Module):
         return self.layers(x.flatten(1))
 
 
-def mlp_credit(num_classes: int = 1, in_channels: int = 29, *, size: Count = 1, width: Width = 1.0) -> MLP:
+def mlp_credit(num_classes: int = 1, in_channels: int = 29, *, size: Side = 1, width: Width = 1.0) -> MLP:
     """29-64-64-1; 6,145 parameters for the 29 columns of the table and one output."""
     return MLP(num_classes, in_channels, (64, 64), size, width)
 
 
-def mlp_kdd(num_classes: int = 23, in_channels: int = 120, *, size: Count = 1, width: Width = 1.0) -> MLP:
+def mlp_kdd(num_classes: int = 23, in_channels: int = 120, *, size: Side = 1, width: Width = 1.0) -> MLP:
     """120-512-256-128-128-23; 245,655 parameters for 120 inputs and 23 classes."""
     return MLP(num_classes, in_channels, (512, 256, 128, 128), size, width)
 
 
-def mlp_mnist(num_classes: int = 10, in_channels: int = 1, *, size: Count = 28, width: Width = 1.0) -> MLP:
+def mlp_mnist(num_classes: int = 10, in_channels: int = 1, *, size: Side = 28, width: Width = 1.0) -> MLP:
     """784-128-128-64-10; 125,898 parameters for images of 28x28 pixels and one channel."""
     return MLP(num_classes, in_channels, (128, 128, 64), size, width)

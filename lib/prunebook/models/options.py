@@ -8,9 +8,8 @@ from typing import Annotated
 
 from prunebook.errors import choose, require
 
-# With no limits, a slip of a digit would ask for terabytes.
-WIDEST = 64  # times an architecture's own channels
-MOST = 4096  # units, layers or pixels
+# They catch a slip of a digit; that a network fits into this machine's memory, they do not say.
+WIDEST = 16  # times an architecture's own channels
 
 Check = Callable[[str, object], None]  # (the option's name, a value): raises BadValue where no network can use it
 
@@ -27,9 +26,12 @@ def _share(name: str, value: object) -> None:
     require(_is_number(value) and 0 < value <= 1, name, value, "a number above 0, up to 1")  # type: ignore[operator]
 
 
-def _count(name: str, value: object) -> None:
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    require(whole and 1 <= value <= MOST, name, value, f"an integer from 1 to {MOST}")  # type: ignore[operator]
+def up_to(most: int) -> Check:
+    def check(name: str, value: object) -> None:
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        require(whole and 1 <= value <= most, name, value, f"an integer from 1 to {most}")  # type: ignore[operator]
+
+    return check
 
 
 def _flag(name: str, value: object) -> None:
@@ -45,5 +47,4 @@ def one_of(*names: str) -> Check:
 
 Width = Annotated[float, _width]
 Share = Annotated[float, _share]
-Count = Annotated[int, _count]
 Flag = Annotated[bool, _flag]
