@@ -365,6 +365,23 @@ def test_what_the_package_offers_is_there_before_it_is_loaded():
     assert done.stdout.split() == ["True", "prune", "PruningPlan", "False"]
 
 
+def test_a_reader_who_has_seen_enough_ends_the_command_without_a_traceback():
+    command = f"{shlex.quote(sys.executable)} -m prunebook status | head -1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (141, "")
+    assert done.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words", [["export", "a" * 300 + ".csv"], ["export", "/proc/x.csv"], ["merge", "a" * 5000], ["run", "kcore" * 1000]]
+)
+def test_a_name_that_no_file_can_have_is_refused_in_one_sentence(words, capsys):
+    code, out, err = run_cli(*words, capsys=capsys)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("prunebook: ")
+    assert len(err) < 700
+
+
 def test_the_installed_command_is_this_one():
     (command,) = metadata.entry_points(group="console_scripts", name="prunebook")
     assert command.value == "prunebook.__main__:main"

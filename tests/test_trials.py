@@ -12,7 +12,7 @@ import torch
 from processes import HEARS_CTRL_C, press_ctrl_c, start, wait_for
 from pydantic import Field
 
-from prunebook import models, trials, weights
+from prunebook import cli, models, trials, weights
 from prunebook.errors import BadValue, MissingData
 from prunebook.trials import DamagedRecord, MissingRecords, Store, Trial
 from prunebook.trials import trial as trial_module
@@ -76,6 +76,17 @@ def test_the_key_depends_on_task_and_parameters_and_not_on_spelled_out_defaults(
     assert Trial("square", {"x": 3}).key == Trial("square", {"power": 2, "x": 3}).key
     assert Trial("square", {"x": 3}) == Trial("square", {"x": 3, "power": 2})
     assert Trial("square", {"x": 3}).key != Trial("square", {"x": 4}).key
+
+
+@pytest.mark.parametrize("device", ["tpu", "cuda", "cuda:9", "", "cpu:x"])
+def test_a_device_that_is_not_here_is_refused_before_anything_runs(store, device, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(BadValue, match=f"device is '{device}', but must be one of: cpu"):
+        run(squares(1), store, device=device)
+    assert CALLS == []
+    for command in (["run", "kcore", "smoke", "--trials-only"], ["estimate", "kcore", "smoke", "--no-measure"]):
+        assert cli.main([*command, "--device", device]) == 2
+        assert capsys.readouterr().err.startswith(f"prunebook: device is '{device}', but must be")
 
 
 def test_a_varied_trial_is_the_one_that_would_be_made_anew():

@@ -3,22 +3,36 @@
 import argparse
 import gc
 import importlib
+import os
 import re
 import sys
 from collections.abc import Callable
 from typing import NoReturn
 
 from prunebook import notebooks
-from prunebook.errors import BadValue, choose, nearest
+from prunebook.errors import BadValue, choose, nearest, short
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit codes: 0 done; 1 files are damaged or refused; 2 bad input; 130 interrupted. Each is told on standard error."""
+    """Exit codes: 0 done; 1 files are damaged or refused; 2 bad input; 130 interrupted. Each is told on standard error.
+
+    141: nobody reads the output any more.
+    """
     try:
         options = _parser().parse_args(arguments)
-        return int(options.command(options))
+        code = int(options.command(options))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # whoever read our output has seen enough, as `| head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the last flush, at the end of Python
+        return 141  # as a shell tells it of a program that ends by that signal
     except BadValue as fault:
         print(f"prunebook: {' '.join(str(fault).split())}", file=sys.stderr)  # one line, whatever was given
+        return 2
+    except OSError as fault:
+        if fault.filename is None:
+            raise
+        print(f"prunebook: {short(str(fault.filename))}: {fault.strerror}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(

@@ -22,7 +22,7 @@ from prunebook.trials import export as exporting
 from prunebook.trials import merge as merging
 from prunebook.trials import verify as verifying
 from prunebook.trials.cluster import Demand
-from prunebook.trials.engine import accelerator, check_networks, suitable_workers
+from prunebook.trials.engine import accelerator, check_device, check_networks, suitable_workers
 from prunebook.trials.provenance import hardware
 from prunebook.trials.workers import Workers
 
@@ -84,6 +84,8 @@ def _demand(options: argparse.Namespace) -> Demand | None:
 
 
 def estimate_run(options: argparse.Namespace) -> int:
+    if options.device is not None:
+        check_device(options.device)
     notebook = notebooks.get(options.notebook)
     wanted = notebook.trials(notebook.parameters(options.run, notebooks.overrides(options.parameters)))
     found = estimate.estimate(wanted)

@@ -12,8 +12,9 @@ from typing import Any
 
 from prunebook.errors import BadValue
 
-# Failures of the place rather than of what is written there: no room, no right, a broken device.
-OF_THE_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG, errno.ENOTDIR}
+# Failures of the place rather than of what is written there: no room, no right, a broken device, no such name.
+OF_THE_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG, errno.ENOTDIR,
+                errno.ENAMETOOLONG, errno.ENOENT, errno.ELOOP, errno.EISDIR}  # fmt: skip
 
 
 class Damaged(BadValue):

@@ -134,7 +134,7 @@ def run(
     force : bool
         Compute again what has a record.
     store : Store, default the project's
-    device : "cpu", "cuda", ..., default the accelerator if there is one
+    device : "cpu", "cuda", ..., one that is here (see `check_device`); default the accelerator if there is one
     workers : int or None
         1 computes in this process; None is as many as `suitable_workers` says. More is the number of processes on the
         same device, each of which takes the next trial whose needed ones are done; they share the threads that this
@@ -172,13 +172,13 @@ def run(
     require(valid, "max_trials", max_trials, "a number of trials, at least 1")
     seconds = parse_budget(budget)
     place = shards.parse(shard) if shard is not None else None
+    device = check_device(device) if device is not None else accelerator()
     wanted = list(dict.fromkeys(trials))
     store = store or Store()
     require(demand is None or engine == "ray", "engine", engine, "'ray' where a cluster is asked for")
     if engine == "records":
         _refuse_missing(wanted, store)
     else:
-        device = device or accelerator()
         todo = distributed.from_main(lambda: _todo(wanted, store, force, place))
         count: int | Cluster = suitable_workers(len(todo), device) if workers is None else workers
         if engine == "ray":
@@ -206,6 +206,16 @@ def suitable_workers(trials: int, device: str) -> int:
 def accelerator() -> str:
     """The device that trials run on where none is named."""
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def check_device(device: str) -> str:
+    """The device, where this machine has it; else BadValue, with those that it has."""
+    there = ["cpu"]
+    if torch.cuda.is_available():
+        there += ["cuda", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        there.append("mps")
+    return choose("device", device, there)
 
 
 def parse_budget(budget: float | str | None) -> float | None:
