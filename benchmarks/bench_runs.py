@@ -163,7 +163,7 @@ def main() -> None:
         ),
         *(Figure(what=f"{all_of_them:,} records: {name}", value=value, unit="s") for name, value in looked.items()),
         *(
-            Figure(what=f"{all_of_them:,} records: the command prunebook {words}", value=value, unit="s")
+            Figure(what=f"the command prunebook {words}, beside {all_of_them:,} records", value=value, unit="s")
             for words, value in told.items()
         ),
     ]
