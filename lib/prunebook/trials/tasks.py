@@ -306,6 +306,7 @@ def layer(p: Layer, context: Context) -> dict[str, Any]:
     model = load_network(p.baseline, dataset, context)
     images = data.normalise(data.draw(dataset.train, p.images, p.draw), *normalisation(p.baseline, dataset))
     convolutions = features.convolutions(model)
+    require(len(convolutions) > 0, "arch", p.baseline.arch, "a network with at least one convolution")
     name = (
         choose("layer", p.layer, convolutions)
         if p.layer
