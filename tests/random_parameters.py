@@ -5,12 +5,22 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from prunebook import notebooks, studies
+from prunebook import data, models, notebooks, studies
 
 WORDS = [
     "resnet20", "resnet56", "vgg16", "dice_cnn", "entropy", "random", "l1", "mrp", "dice", "infonce", "cifar10", "digits",
     "image_folder:../..", "../../etc/passwd", "$(touch x)", "; ls", "a\nb", "a\0b", "\ud800", "", "!!python/name:os.system",
 ]  # fmt: skip
+# Networks and images that may or may not go together.
+NETWORKS: dict[str, list[Any]] = {
+    "arch": models.names(),
+    "dataset": [*data.names(), "image_folder:x"],
+    "size": [1, 3, 8, 28, 32, 56],
+    "options": [
+        {"mlp_mnist": {"size": 8}, "mlp_credit": {"size": 28}},
+        {"mlp_kdd": {"size": 3}, "resnet50": {"stem": "cifar"}},
+    ],
+}
 NUMBERS = st.one_of(
     st.integers(-2, 12),
     st.floats(-1, 2),
@@ -24,7 +34,7 @@ ANY: SearchStrategy[Any] = st.recursive(
 
 
 def overrides(name: str) -> SearchStrategy[dict[str, Any]]:
-    """Some parameters of a notebook, each with a value of one of its runs, its default, or anything."""
+    """Some parameters of a notebook, each as one of its runs has it, its default, or anything; or a network and images."""
     description = notebooks.get(name).description
     fields = studies.get(name).Parameters.model_fields
     one = []
@@ -35,7 +45,9 @@ def overrides(name: str) -> SearchStrategy[dict[str, Any]]:
         some = st.lists(st.sampled_from(parts), max_size=4) if parts else usual
         one.append(st.tuples(st.just(field), st.one_of(usual, some, NUMBERS, ANY)))
     wrong = st.tuples(st.sampled_from(["tau_", "", "a\nb", "engine "]), ANY)
-    return st.lists(st.one_of(*one, wrong), min_size=1, max_size=4).map(dict)
+    anything = st.lists(st.one_of(*one, wrong), min_size=1, max_size=4).map(dict)
+    networks = {field: st.sampled_from(values) for field, values in NETWORKS.items() if field in fields}
+    return anything | st.fixed_dictionaries({}, optional=networks) if "arch" in fields else anything
 
 
 def runs(name: str) -> SearchStrategy[str]:

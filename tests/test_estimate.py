@@ -5,6 +5,7 @@ from PIL import Image
 
 from prunebook import cli, data, notebooks, paths
 from prunebook.errors import BadValue
+from prunebook.studies import scaling
 from prunebook.trials import Record, Store, Trial, estimate, rates
 from prunebook.trials import trial as trial_module
 from prunebook.trials.engine import Context
@@ -127,9 +128,9 @@ def test_any_parameter_that_describes_a_fit_counts_and_trials_without_one_are_co
 
 def test_a_transfer_trains_on_its_own_dataset_and_by_its_own_recipe(store):
     fit = {"epochs": 2, "optimizer": "adam", "trainable": "head", "rotate": 15, "pad": 0}
-    trial = Trial("transfer", {"baseline": NETWORK, "dataset": "mnist", "finetune": fit})
+    trial = Trial("transfer", {"baseline": NETWORK, "dataset": "cifar100", "finetune": fit})
     ((way, epochs),) = estimate.trainings(trial)
-    assert (way.dataset, way.arch, epochs) == ("mnist", "resnet20", 2)
+    assert (way.dataset, way.arch, epochs) == ("cifar100", "resnet20", 2)
     settings = dict(way.settings)
     assert (settings["optimizer"], settings["trainable"]) == ("adam", "head")
     assert settings["augmentation"] == data.Augmentation(pad=0, rotate=15)
@@ -230,8 +231,6 @@ def test_the_command_counts_without_data_and_computes_hours_from_the_rate(capsys
 def test_gpus_that_are_not_here_take_the_rates_that_are_kept(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr("prunebook.trials.rates.file", lambda: tmp_path / "results_rates.json")
     asked = ["estimate", "kcore", "smoke", *SMOKE, "--device", "cpu", "--gpus", "8"]
-    assert cli.main(asked) == 2
-    assert "no GPU is here, and results_rates.json has no GPU's rates" in capsys.readouterr().err
     notebook = notebooks.get("kcore")
     values = {"dataset": "cifar10", "epochs": 16, "finetune": {}, "options": {}}
     ways = estimate.estimate(notebook.trials(notebook.parameters("smoke", values))).to_do
@@ -245,6 +244,36 @@ def test_gpus_that_are_not_here_take_the_rates_that_are_kept(capsys, monkeypatch
     rates.keep({}, {}, made)
     assert cli.main(asked) == 2
     assert "the kept rates of a GPU have none for resnet20 on cifar10" in capsys.readouterr().err
+
+
+def test_gpus_of_which_none_was_measured_are_assumed_to_be_those_of_the_page_on_scaling(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr("prunebook.trials.rates.file", lambda: tmp_path / "results_rates.json")
+    monkeypatch.setattr("prunebook.trials.rates.measure", lambda *_: pytest.fail("something was measured"))
+    assumed = scaling.Parameters()
+    wide = ["-p", "batch_size", "2000"]  # a step of 3 x 2000 forward passes bounds the rate, not the least step
+    asked = ["estimate", "kcore", "smoke", *SMOKE, *wide, "--device", "cpu", "--gpus", "8"]
+    rate = assumed.macs_per_second / (3 * RESNET20_MACS)
+    assert cli.main(asked) == 0
+    out = capsys.readouterr().out
+    assert "no GPU was measured: as on the page Scaling, one is assumed that does 4 TMACs a second, and a step in no" in out
+    assert f": {rate:,.0f} images/s, " in out
+    assert "all trials, 8 side by side" in out
+    assert "memory" not in out
+    assert cli.main([*asked, "--gpus-per-trial", "0.25"]) == 0
+    out = capsys.readouterr().out
+    assert "; 4 trials at once share the MACs evenly (" in out
+    assert f": {rate / 4:,.0f} images/s, " in out
+    assert "all trials, 32 side by side" in out
+    assert cli.main([*asked, "-p", "batch_size", "2"]) == 0
+    assert f": {2000 / assumed.milliseconds_per_step:,.0f} images/s, " in capsys.readouterr().out
+
+
+def test_to_count_needs_no_place(capsys, monkeypatch):
+    monkeypatch.setattr("prunebook.commands._place", lambda *_: pytest.fail("a place was looked for"))
+    assert cli.main(["estimate", "kcore", "smoke", *SMOKE, "--gpus", "8", "--no-measure"]) == 0
+    out = capsys.readouterr().out
+    assert "16 epochs in 1 trials, 45,000 images" in out
+    assert "images/s" not in out
 
 
 @pytest.mark.parametrize(

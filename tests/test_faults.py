@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import functools
 import json
 import os
 import pickle
@@ -437,6 +438,28 @@ def test_a_merged_record_goes_where_its_trial_says_and_nowhere_else(task, key, c
 # Parameters at random
 
 
+def seen_by(p: Any) -> Iterator[tuple[str, str, str, int | None]]:
+    """Of a trial's parameters, each network with the images that it sees: (arch, options as JSON, dataset, size)."""
+    network = getattr(p, "baseline", p)
+    for where in (network, p):
+        if hasattr(network, "arch") and hasattr(where, "dataset"):
+            yield network.arch, json.dumps(network.options, sort_keys=True), where.dataset, where.size
+
+
+@functools.cache  # most sets of parameters share theirs
+def take_an_image(arch: str, options: str, dataset: str, size: int | None) -> None:
+    """One image through the network, on the device that computes shapes alone; as narrow as its options allow."""
+    given = json.loads(options)
+    for narrow in ({"width": 0.01}, {"growth": 1, "layers": 1}):
+        with contextlib.suppress(BadValue):
+            models.check(arch, narrow)
+            given |= narrow
+    channels, side = data.shape(dataset, size)
+    channels = channels or 30  # a table's are in its file
+    with torch.device("meta"):
+        assert models.build(arch, 2, channels, **given).eval()(torch.zeros(1, channels, side, side)).shape == (1, 2)
+
+
 @pytest.mark.parametrize("name", notebooks.names())
 def test_random_parameters_of_a_notebook_are_valid_or_refused_in_one_sentence_at_once(name, tmp_path, monkeypatch):
     monkeypatch.setenv("PRUNEBOOK_CACHE", str(tmp_path / "cache"))
@@ -459,7 +482,10 @@ def test_random_parameters_of_a_notebook_are_valid_or_refused_in_one_sentence_at
             lost.append(f"{run} {values}: {broken!r}")
 
     def one(run, values):
-        with fault(f"random parameters of the notebook {name}", "valid, or refused in one sentence within a second"):
+        with fault(
+            f"random parameters of the notebook {name}",
+            "valid, its networks take their images, or refused in one sentence within a second",
+        ):
             start = time.process_time()
             try:
                 parameters = notebook.parameters(run, values)
@@ -471,6 +497,8 @@ def test_random_parameters_of_a_notebook_are_valid_or_refused_in_one_sentence_at
             else:
                 assert notebook.parameters(run, json.loads(parameters.model_dump_json())) == parameters
                 assert all(Trial(trial.task, trial.params) == trial for trial in found[:20])
+                for sight in {sights for trial in found for sights in seen_by(trial.parameters)}:
+                    take_an_image(*sight)
 
     check()
     assert not lost, "\n".join(lost)

@@ -13,7 +13,7 @@ from prunebook.report.scaling import Place, Run
 from prunebook.studies.scaling import Parameters
 from prunebook.trials import estimate, rates
 from prunebook.trials.estimate import GIB, Outline, Recorded, Training, Work
-from prunebook.trials.rates import NoMemory, Rate
+from prunebook.trials.rates import Assumed, NoMemory, Rate
 from prunebook.trials.schedule import Job
 
 WAY = Training("resnet20", "{}", "cifar10", None, (("batch_size", 100),))
@@ -25,7 +25,7 @@ TRIALS = [
     Outline("criterion", [], (), True),
 ]
 RUN = Run("kcore", "lite", TRIALS, {WAY: Work(2, 3, 45_000, 40_000_000)}, {"layer": Recorded(60.2, 5)})
-GPU = Place("a GPU by assumption", None, 1.2e12, 0.0)  # a step is 3 x 40 M x 100 MACs, which take 10 ms
+GPU = Place("a GPU by assumption", Assumed(1.2e12, 0.0))  # a step is 3 x 40 M x 100 MACs, which take 10 ms
 MADE = {
     "code": "abc1234", "finished": "2026-11-21T14:32:47+00:00",
     "hardware": {"processor": "AMD EPYC", "threads": 2, "memory_gib": 23.5},
@@ -42,7 +42,8 @@ def project(tmp_path, monkeypatch):
 
 def test_an_assumed_gpu_is_as_fast_as_its_macs_or_its_least_step_allow():
     assert GPU.jobs(RUN) == [Job(9.0), Job(4.5, (0,)), Job(60.2), Job(0.0, (), True)]
-    assert GPU._replace(seconds_per_step=0.02).jobs(RUN)[0] == Job(18.0)
+    assert GPU._replace(by=Assumed(1.2e12, 0.02)).jobs(RUN)[0] == Job(18.0)
+    assert Assumed(1.2e12, 0.02).images(RUN.works, at_once=4) == {WAY: 2500.0}  # 40 ms, as each has a fourth of the MACs
 
 
 def test_a_runs_row_has_its_times_by_number_and_order_and_how_full_the_places_are():
@@ -71,7 +72,7 @@ TINY = Training("resnet20", '{"width": 0.25}', "cifar10", None, (("batch_size", 
 
 def test_a_gpu_that_was_measured_takes_the_place_of_the_assumed_one(project):
     p = Parameters(macs_per_second=2e12, milliseconds_per_step=4)
-    assert scaling.gpus(p) == [Place("a GPU by assumption", None, 2e12, 0.004)]
+    assert scaling.gpus(p) == [Place("a GPU by assumption", Assumed(2e12, 0.004))]
     assert "2 TMACs a second, and a step in no less than 4 ms" in scaling.show([RUN], scaling.gpus(p), [1])[0].to_html()
     rates.keep({rates.bare(WAY): Rate(9_000.0, None)}, {}, ON_GPU)
     assert [place.name for place in scaling.gpus(p)] == ["NVIDIA X"]

@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         "--gpus",
         type=int,
         metavar="N",
-        help="the time on so many GPUs like this machine's, or like the one whose rates are kept in benchmarks/",
+        help="the time on so many GPUs like this machine's, like one whose rates are kept, or as assumed",
     )
     costs.add_argument("--gpus-per-trial", type=float, metavar="SHARE", help="of a GPU, such as 0.25 (default: 1)")
     costs.set_defaults(command=_later("estimate_run"))

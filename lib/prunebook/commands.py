@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ import torch
 from prunebook import data, distributed, files, memory, notebooks, paths, trials
 from prunebook.errors import BadValue, choose, require
 from prunebook.notebooks import Notebook
+from prunebook.studies import scaling
 from prunebook.studies.parameters import NotebookParameters
 from prunebook.trials import estimate, rates
 from prunebook.trials import export as exporting
@@ -89,15 +90,16 @@ def estimate_run(options: argparse.Namespace) -> int:
     notebook = notebooks.get(options.notebook)
     wanted = notebook.trials(notebook.parameters(options.run, notebooks.overrides(options.parameters)))
     found = estimate.estimate(wanted)
-    place = _place(options, len(found.missing))
+    measuring = bool(found.to_do) and not options.no_measure
+    place = _place(options, len(found.missing)) if measuring else None  # first, because it may be impossible
     recorded = estimate.recorded_times([*wanted, *_published(notebook)])
     print(*estimate.report(found, recorded), sep="\n", flush=True)
-    if found.to_do and not options.no_measure:
+    if place is not None:
         measured = _rates(found.to_do, place)
         images = {way: rate.images for way, rate in measured.items()}
         print(*estimate.report_times(found, images, recorded, place.places, place.what), sep="\n")
         peaks = [rate.memory for rate in measured.values() if rate.memory is not None]
-        there = None if place.machine else memory.total(place.device)
+        there = None if place.elsewhere else memory.total(place.device)
         print(*estimate.report_memory(max(peaks, default=None), place.at_once, there, place.where), sep="\n")
     return 0
 
@@ -109,11 +111,17 @@ class _Place(NamedTuple):
     at_once: int
     places: int
     where: str
-    machine: rates.Machine | None = None  # whose kept rates are taken, rather than this one's measured
+    elsewhere: rates.Machine | rates.Assumed | None = None  # whose rates are taken, rather than this machine's measured
 
     @property
     def what(self) -> str:
-        if self.machine:
+        if isinstance(self.elsewhere, rates.Assumed):
+            shared = f"; {self.at_once} trials at once share the MACs evenly" if self.at_once > 1 else ""
+            return (
+                f"no GPU was measured: as on the page Scaling, one is assumed that does {self.elsewhere.describe()}{shared} "
+                "(`python benchmarks/bench_rates.py --write` on a GPU replaces this):"
+            )
+        if self.elsewhere:
             return f"kept rates of {self.where}, for one trial at a time:"
         return (
             f"measured on {self.where}, for each of {self.at_once} at once:"
@@ -141,24 +149,23 @@ def _place(options: argparse.Namespace, trials: int) -> _Place:
         return _Place(device, at_once, places, where)
     machine = next((machine for machine in rates.kept() if machine.is_gpu), None)
     if machine is None:
-        raise BadValue(
-            f"no GPU is here, and {rates.file().name} has no GPU's rates; where there is one, "
-            "`python benchmarks/bench_rates.py --write` makes them"
-        )
+        return _Place("cuda", at_once, places, "an assumed GPU", scaling.Parameters().assumed)
     require(at_once == 1, "GPUs per trial", share, f"at least 1 with the kept rates of {machine.name}")
     return _Place("cuda", at_once, places, machine.name, machine)
 
 
-def _rates(ways: Iterable[estimate.Training], place: _Place) -> dict[estimate.Training, rates.Rate]:
-    """Those of `ways`; on this machine, without those that take more memory than is free."""
-    if place.machine is None:
+def _rates(works: Mapping[estimate.Training, estimate.Work], place: _Place) -> dict[estimate.Training, rates.Rate]:
+    """Those of each way to train; on this machine, without those that take more memory than is free."""
+    if isinstance(place.elsewhere, rates.Assumed):
+        return {way: rates.Rate(images, None) for way, images in place.elsewhere.images(works, place.at_once).items()}
+    if place.elsewhere is None:
         found = {}
-        for way in ways:
+        for way in works:
             with contextlib.suppress(rates.NoMemory):
                 found[way] = rates.measure(way, place.device, place.at_once)
         return found
-    known = place.machine.of(ways)
-    for way in ways:
+    known = place.elsewhere.of(works)
+    for way in works:
         if way not in known:
             raise BadValue(f"the kept rates of {place.where} have none for {way.describe()}; bench_rates.py measures it")
     return known

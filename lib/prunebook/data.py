@@ -36,6 +36,9 @@ IN_MEMORY = 4 * 2**30  # bytes of photographs that are decoded all at once, at m
 AHEAD = 2  # batches of photographs that are read while the one before them is in use
 PREPROCESSING = ("leak-free", "paper")
 SAMPLE = 5000  # photographs from which mean and deviation of a folder are estimated
+DIGITS_SIZE = 8  # pixels of a side
+PHOTOGRAPH_SIZE = 224  # pixels of a side, where nothing else is asked for
+LARGEST = 4096  # pixels of a side; with no limit, a slip of a digit would ask for terabytes
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
 CHECKPOINTS = "https://github.com/akamaster/pytorch_resnet_cifar10/raw/master/pretrained_models/"
 CHECKPOINT_FILES = (
@@ -286,6 +289,23 @@ def names() -> list[str]:
     return ["digits", *_KNOWN, *tables.NAMES]
 
 
+def shape(name: str, size: int | None = None) -> tuple[int | None, int]:
+    """Channels, and height and width in pixels, of the images that `load(name, size=size)` gives; no file is read.
+
+    How many channels the rows of a table have is told by its file, so None stands for it here. Raises BadValue for a name
+    or a size that `load` refuses.
+    """
+    require(size is None or 1 <= size <= LARGEST, "size", size, f"from 1 to {LARGEST} pixels")
+    if name.startswith("image_folder:"):
+        return 3, size or PHOTOGRAPH_SIZE
+    choose("dataset", name, [*names(), "image_folder:FOLDER"])
+    if name in tables.NAMES:
+        require(size in (None, 1), "size", size, "1 for a table, whose rows are images of one pixel")
+        return None, 1
+    own, *channels = (DIGITS_SIZE,) if name == "digits" else _KNOWN[name].shape[1:]
+    return (channels or [1])[0], own * _factor(size, own)
+
+
 def load(
     name: str,
     root: str | Path | None = None,
@@ -315,23 +335,20 @@ def load(
 
     Raises BadValue for arguments or files that cannot be used, MissingData where the files are not in `root`.
     """
-    if not name.startswith("image_folder:"):
-        choose("dataset", name, [*names(), "image_folder:FOLDER"])
+    _, side = shape(name, size)
     choose("preprocessing", preprocessing, PREPROCESSING)
     require(preprocessing == "leak-free" or name in tables.NAMES, "preprocessing", preprocessing, "'leak-free' for images")
     fraction = (0.2 if name == "digits" else 0.1) if val_fraction is None else val_fraction
     require(0 <= fraction < 1, "val_fraction", val_fraction, "at least 0 and below 1")
     require(seed >= 0, "seed", seed, "at least 0")
-    require(size is None or size >= 1, "size", size, "at least 1 pixel")
     where = paths.data_root() if root is None else Path(root)
     if name.startswith("image_folder:"):
-        return _load_folder(name, where, seed, fraction, device, size or 224)
+        return _load_folder(name, where, seed, fraction, device, side)
     if name in tables.NAMES:
-        require(size in (None, 1), "size", size, "1 for a table, whose rows are images of one pixel")
         return _load_table(name, where, seed, fraction, device, preprocessing)
     source = _source(name, where)
     arrays = source.arrays
-    factor = _factor(size, arrays.x_train.shape[1])
+    factor = side // arrays.x_train.shape[1]
     kept, held_out = _stratified(arrays.y_train, fraction, seed)
     parts = (
         (arrays.x_train[kept], arrays.y_train[kept]),

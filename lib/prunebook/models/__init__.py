@@ -5,8 +5,10 @@ One file per family. Each entry of the registry is a constructor whose first two
 """
 
 import inspect
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, get_type_hints
 
 import torch
@@ -14,6 +16,7 @@ from torch import nn
 
 from prunebook.errors import BadValue, choose, nearest, require
 from prunebook.models import annealing_cnn, densenet, dice_cnn, mlp, resnet, resnet18, resnet50, vgg
+from prunebook.models.options import Check
 
 _REGISTRY: dict[str, Callable[..., nn.Module]] = {
     "resnet20": resnet.resnet20,
@@ -32,6 +35,8 @@ _REGISTRY: dict[str, Callable[..., nn.Module]] = {
     "mlp_mnist": mlp.mlp_mnist,
     "cnn_annealing": annealing_cnn.cnn_annealing,
 }
+# Sides of the images that a network takes, where it does not take all; those with an option `size` take that one alone.
+_SIDES = {"densenet40": range(densenet.LEAST, sys.maxsize), "cnn_annealing": annealing_cnn.SIDES}
 
 
 def names() -> list[str]:
@@ -78,6 +83,14 @@ def check(name: str, options: dict[str, Any]) -> None:
     _checked(name, _REGISTRY[choose("name", name, _REGISTRY)], options)
 
 
+def sides(name: str, options: dict[str, Any]) -> range:
+    """The sides, in pixels, of the square images that `build(name, **options)` takes. Raises BadValue as `check` does."""
+    completed = _checked(name, _REGISTRY[choose("name", name, _REGISTRY)], options)
+    if "size" in completed:
+        return range(completed["size"], completed["size"] + 1)
+    return _SIDES.get(name, range(1, sys.maxsize))
+
+
 @contextmanager
 def in_mode(model: nn.Module, training: bool) -> Iterator[None]:
     """All modules in training or evaluation mode; afterwards each in the mode that it had."""
@@ -107,17 +120,23 @@ def _is_count(value: object) -> bool:
 
 def _checked(name: str, constructor: Callable[..., nn.Module], options: dict[str, Any]) -> dict[str, Any]:
     """`options` completed by the constructor's own defaults; BadValue for one that it does not have or cannot use."""
-    parameters = inspect.signature(constructor).parameters.values()
-    defaults = {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+    defaults, checks = _accepted(constructor)
     for option in options:
         if option not in defaults:
             allowed = f": {', '.join(defaults)}" if defaults else " none"
             raise BadValue(f"{option!r} is no option of {name}, which has{allowed}{nearest(option, defaults)}")
-    kinds = get_type_hints(constructor, include_extras=True)
     for option, value in options.items():
-        (check,) = kinds[option].__metadata__
-        check(option, value)
+        checks[option](option, value)
     return {**defaults, **options}
 
 
-__all__ = ["build", "check", "in_mode", "names"]
+@cache  # reading a signature takes longer than all else that is checked of a trial's network, in runs of thousands of trials
+def _accepted(constructor: Callable[..., nn.Module]) -> tuple[dict[str, Any], dict[str, Check]]:
+    """The options of a constructor: their defaults, and how their values are checked."""
+    parameters = inspect.signature(constructor).parameters.values()
+    defaults = {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+    kinds = get_type_hints(constructor, include_extras=True)
+    return defaults, {option: kinds[option].__metadata__[0] for option in defaults}
+
+
+__all__ = ["build", "check", "in_mode", "names", "sides"]

@@ -10,6 +10,7 @@ from prunebook.models.options import Width
 
 CONVOLUTIONS = ((64, 64), (128, 128), (256,))  # filters; a 2x2 max-pool behind each group
 HIDDEN = (512, 128)
+SIDES = range(28, 36)  # of images, in pixels: what leaves one pixel behind the last pool
 
 
 class AnnealingCNN(nn.Module):

@@ -1,6 +1,5 @@
 """What whole runs cost, by a simulated schedule: on one and on many of the machines that were measured, and on GPUs."""
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from prunebook.report import figures, tables
 from prunebook.studies.scaling import Parameters, runs_of
 from prunebook.trials import Store, estimate, rates
 from prunebook.trials.engine import to_run
-from prunebook.trials.estimate import GIB, PASSES, Outline, Recorded, Training, Work, as_macs, as_time
+from prunebook.trials.estimate import GIB, Outline, Recorded, Training, Work, as_macs, as_time
 from prunebook.trials.schedule import ORDERS, Job, Schedule, critical_path, simulate
 
 DRAWN = [2**i for i in range(8)]  # numbers of GPUs in the figure
@@ -59,19 +58,17 @@ class Place(NamedTuple):
     """What a trial has for itself: a machine that was measured, or a GPU by assumption."""
 
     name: str
-    machine: rates.Machine | None = None
-    macs_per_second: float = math.nan
-    seconds_per_step: float = 0.0
+    by: rates.Machine | rates.Assumed
+
+    @property
+    def machine(self) -> rates.Machine | None:
+        return self.by if isinstance(self.by, rates.Machine) else None
 
     def images(self, works: Mapping[Training, Work]) -> dict[Training, float]:
         """Images a second of those ways to train that have a rate here."""
-        if self.machine:
-            return {way: rate.images for way, rate in self.machine.of(works).items()}
-        return {way: self._assumed(way, work) for way, work in works.items()}
-
-    def _assumed(self, way: Training, work: Work) -> float:
-        batch = min(dict(way.settings)["batch_size"], work.images)
-        return batch / max(self.seconds_per_step, PASSES * work.macs * batch / self.macs_per_second)
+        if isinstance(self.by, rates.Assumed):
+            return self.by.images(works)
+        return {way: rate.images for way, rate in self.by.of(works).items()}
 
     def jobs(self, run: Run) -> list[Job] | None:
         """None where some of the run's training has no rate here."""
@@ -97,7 +94,7 @@ def measured() -> list[Place]:
 def gpus(p: Parameters) -> list[Place]:
     """The GPUs whose rates are kept, else one by assumption."""
     found = [Place(machine.name, machine) for machine in rates.kept() if machine.is_gpu]
-    return found or [Place("a GPU by assumption", None, p.macs_per_second, p.milliseconds_per_step / 1000)]
+    return found or [Place("a GPU by assumption", p.assumed)]
 
 
 def overview(found: Sequence[Run]) -> pd.DataFrame:
@@ -279,25 +276,23 @@ def _memory(machine: rates.Machine, run: Run) -> str:
 
 
 def _caption(place: Place) -> str:
-    if place.machine is None:
-        return f"Times on GPUs that do {as_macs(place.macs_per_second)} a second, and a step in no less than " + (
-            f"{place.seconds_per_step * 1000:g} ms."
-        )
-    made = place.machine.made
+    if isinstance(place.by, rates.Assumed):
+        return f"Times on GPUs that do {place.by.describe()}."
+    made = place.by.made
     text = f"Times on machines of this kind: {place.name}. Code {made['code']}, {made['finished'][:10]}."
-    left = [f"{what} ({why})" for what, why in place.machine.left_out.items()]
+    left = [f"{what} ({why})" for what, why in place.by.left_out.items()]
     return text + (f" Not measured: {'; '.join(left)}." if left else "")
 
 
 def _assumed(place: Place) -> list[str]:
-    if place.machine is None:
+    if isinstance(place.by, rates.Assumed):
         return [
-            f"{place.name[0].upper()}{place.name[1:]} does {as_macs(place.macs_per_second)} a second in training, "
+            f"{place.name[0].upper()}{place.name[1:]} does {as_macs(place.by.macs_per_second)} a second in training, "
             "forward and backward passes together, whatever the network, unless a step would then take less than "
-            f"{place.seconds_per_step * 1000:g} ms. Neither was measured here."
+            f"{place.by.seconds_per_step * 1000:g} ms. Neither was measured here."
         ]
-    threads = place.machine.made["hardware"]["threads"]
-    on = "" if place.machine.is_gpu else f", with {threads} thread{'s' * (threads != 1)}"
+    threads = place.by.made["hardware"]["threads"]
+    on = "" if place.by.is_gpu else f", with {threads} thread{'s' * (threads != 1)}"
     return [
         f"Rates on {place.name} were measured on noise of the data's shape for some seconds each{on}; "
         "memory is the most that such a process has had, and the data."

@@ -6,7 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from prunebook.errors import choose
 from prunebook.studies.parameters import NotebookParameters, known, listed, within
-from prunebook.trials import Trial
+from prunebook.trials import Trial, rates
 
 PAPERS = ("kcore", "dice", "sacp", "mrp", "annealing")  # the notebooks that have trials
 MOST = 10_000  # GPUs
@@ -34,6 +34,10 @@ class Parameters(NotebookParameters):
     @classmethod
     def _some_gpus(cls, values: list[int]) -> list[int]:
         return [int(n) for n in within("gpus", values, 1, MOST, f"a number from 1 to {MOST:,}")]
+
+    @property
+    def assumed(self) -> rates.Assumed:
+        return rates.Assumed(self.macs_per_second, self.milliseconds_per_step / 1000)
 
     @model_validator(mode="after")
     def _known_runs(self) -> Self:

@@ -13,7 +13,18 @@ from prunebook.methods import baselines, dice, mrp
 from prunebook.plan import PruningPlan
 from prunebook.trials.communities import Mrp
 from prunebook.trials.engine import Context
-from prunebook.trials.tasks import Baseline, Fit, Seed, costs, example, load_data, load_network, normalisation, scores
+from prunebook.trials.tasks import (
+    Baseline,
+    Fit,
+    Seed,
+    check_images,
+    costs,
+    example,
+    load_data,
+    load_network,
+    normalisation,
+    scores,
+)
 from prunebook.trials.tasks import fit as train
 from prunebook.trials.tasks import kept as as_digits
 from prunebook.trials.trial import Parameters, Trial, task
@@ -200,6 +211,18 @@ class Transfer(Parameters):
     def _known_dataset(cls, value: str) -> str:
         return value if value.startswith("image_folder:") else choose("dataset", value, data.names())
 
+    @model_validator(mode="after")
+    def _takes_the_images(self) -> "Transfer":
+        check_images(self.baseline.arch, self.baseline.options, self.dataset, self.size)
+        (own, _), (channels, _) = (data.shape(p.dataset, p.size) for p in (self.baseline, self))
+        if own is not None and channels is not None:  # as for a table
+            self.check_channels(own, channels)
+        return self
+
+    def check_channels(self, own: int, channels: int) -> None:
+        """Raise BadValue unless images of so many channels fit a network for `own`."""
+        require(own == channels, "dataset", self.dataset, f"one with {own} channels, as {self.baseline.dataset} has")
+
     def describe(self) -> str:
         return f"{self.baseline.arch} from {self.baseline.dataset} to {self.dataset}, {self.finetune.epochs} epochs"
 
@@ -364,10 +387,7 @@ def transfer(p: Transfer, context: Context) -> dict[str, Any]:
     source = load_data(p.baseline, context)
     model = load_network(p.baseline, source, context)
     target = data.load(p.dataset, device=context.device, size=p.size)
-    channels = (source.in_channels, target.in_channels)
-    require(
-        channels[0] == channels[1], "dataset", p.dataset, f"one with {channels[0]} channels, as {p.baseline.dataset} has"
-    )
+    p.check_channels(source.in_channels, target.in_channels)
     images = data.normalise(data.draw(target.train, p.images, p.draw), target.mean, target.std)
     diverse = diversity.diversity(model, images)
     head = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]

@@ -228,12 +228,12 @@ def facts(dataset: str, size: int | None = None) -> Facts:
     and is not.
     """
     if dataset.startswith("image_folder:"):
-        return _folder(dataset, size or 224)
+        return _folder(dataset, size)
     if dataset in OFFICIAL:
         train, test = OFFICIAL[dataset]
-        known = data._KNOWN[dataset]
-        own, channels = known.shape[0], known.shape[2] if len(known.shape) == 3 else 1
-        return Facts(_without_validation(train), test, known.num_classes, channels, own * data._factor(size, own))
+        channels, side = data.shape(dataset, size)
+        assert channels is not None  # these are no tables
+        return Facts(_without_validation(train), test, data._KNOWN[dataset].num_classes, channels, side)
     if dataset == "kddcup99":  # a single published file, which takes seconds to read
         return TABLES[dataset]
     try:
@@ -360,14 +360,15 @@ def _forward_of(arch: str, options: str, num_classes: int, in_channels: int, siz
     return measure.cost(model, torch.zeros(1, in_channels, size, size), "macs").macs
 
 
-def _folder(dataset: str, size: int) -> Facts:
+def _folder(dataset: str, size: int | None) -> Facts:
+    _, side = data.shape(dataset, size)
     folder = paths.data_root() / dataset.removeprefix("image_folder:")
     train, test = _photographs(folder / "train"), _photographs(folder / "test") or _photographs(folder / "val")
     if sum(train) and sum(test):
-        return Facts(sum(map(_without_validation, train)), sum(test), len(train), 3, size)
+        return Facts(sum(map(_without_validation, train)), sum(test), len(train), 3, side)
     if dataset in OFFICIAL:
         images, tested = OFFICIAL[dataset]
-        return Facts(_without_validation(images), tested, IMAGENET_CLASSES, 3, size)
+        return Facts(_without_validation(images), tested, IMAGENET_CLASSES, 3, side)
     raise MissingData(f"no photographs in train and test (or val) of {folder}, so the size of {dataset!r} is not known")
 
 

@@ -1,4 +1,4 @@
-"""How many images a second training takes, and how much memory: measured on noise, and kept for machines by name.
+"""How many images a second training takes, and how much memory: measured on noise, kept for machines by name, or assumed.
 
 A measurement has processes of its own, so that their peak memory is theirs. What is kept lies in
 benchmarks/results_rates.json, one entry a machine.
@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from prunebook import data, files, memory, paths, tables, training
 from prunebook.errors import BadValue
-from prunebook.trials.estimate import GIB, SPEED, VALIDATION, Training
+from prunebook.trials.estimate import GIB, PASSES, SPEED, VALIDATION, Training, Work, as_macs
 from prunebook.validation import read_json
 
 AT_ONCE = 2**28  # bytes of noise that are made to measure the speed, at most
@@ -114,6 +114,28 @@ def _held(way: Training) -> int:
     known = way.facts
     each = known.in_channels * known.image_size**2 * (4 if way.dataset in tables.NAMES else 1)
     return round(known.train / (1 - VALIDATION) + known.test) * each
+
+
+class Assumed(NamedTuple):
+    """A GPU that nobody measured: what it does in training, forward and backward passes together, whatever the network.
+
+    `seconds_per_step` is what a step takes at least.
+    """
+
+    macs_per_second: float
+    seconds_per_step: float
+
+    def images(self, works: Mapping[Training, Work], at_once: int = 1) -> dict[Training, float]:
+        """Images a second of each of so many trials `at_once`, which share the MACs evenly."""
+        found = {}
+        for way, work in works.items():
+            batch = min(dict(way.settings)["batch_size"], work.images)
+            computing = PASSES * work.macs * batch * at_once / self.macs_per_second
+            found[way] = batch / max(self.seconds_per_step, computing)
+        return found
+
+    def describe(self) -> str:
+        return f"{as_macs(self.macs_per_second)} a second, and a step in no less than {self.seconds_per_step * 1000:g} ms"
 
 
 # What is kept

@@ -22,7 +22,18 @@ from prunebook.errors import BadValue, choose, require
 from prunebook.methods import sacp
 from prunebook.trials.engine import Context
 from prunebook.trials.estimate import facts
-from prunebook.trials.tasks import Baseline, Fit, Seed, costs, example, load_data, load_network, normalisation, scores
+from prunebook.trials.tasks import (
+    Baseline,
+    Fit,
+    Seed,
+    check_images,
+    costs,
+    example,
+    load_data,
+    load_network,
+    normalisation,
+    scores,
+)
 from prunebook.trials.tasks import fit as train
 from prunebook.trials.trial import Parameters, Trial, task
 
@@ -229,6 +240,11 @@ class Chance(Parameters):
     @classmethod
     def _known_arch(cls, value: str) -> str:
         return choose("arch", value, models.names())
+
+    @model_validator(mode="after")
+    def _takes_the_images(self) -> "Chance":
+        check_images(self.arch, self.options, self.dataset, self.size)
+        return self
 
     def describe(self) -> str:
         return f"{self.arch} on {self.dataset}: cost of {self.n:,} random candidates, tau {self.tau:g}"

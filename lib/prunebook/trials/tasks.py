@@ -1,5 +1,6 @@
 """The kinds of trial that the studies are made of."""
 
+import contextlib
 import copy
 import statistics
 import time
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from prunebook import data, distributed, features, measure, models, phash, tables, training, weights
 from prunebook import importance as gradcam
-from prunebook.errors import choose, require
+from prunebook.errors import BadValue, choose, require
 from prunebook.methods import kcore
 from prunebook.plan import PruningPlan
 from prunebook.trials.engine import Context
@@ -21,6 +22,33 @@ from prunebook.trials.trial import Parameters, Trial, task
 Seed = Field(0, ge=0)
 KCORE_OPTIONS = ("target", "thresholds", "score", "scope", "hash", "edge", "bins", "pooling", "range", "mode", "coupled")
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and deviation that foreign weights were trained with
+
+
+def check_images(arch: str, options: dict[str, Any], dataset: str | None, size: int | None) -> None:
+    """Raise BadValue unless the network can be built and takes the images that it is to see; nothing is built or read.
+
+    These are the dataset's, at this size; without a dataset, any of this size.
+    """
+    side = data.shape(dataset, size)[1] if dataset else size
+    sides = models.sides(arch, options)
+    if side in sides:
+        return
+    least, most = (f"{pixels}x{pixels}" for pixels in (sides[0], sides[-1]))
+    takes = least if least == most else f"at least {least}" if sides[-1] > data.LARGEST else f"{least} to {most}"
+    has = f"those of {dataset} have" if dataset else "here they have"
+    cure = _cure(arch, dataset, side, sides)
+    raise BadValue(f"arch is {arch!r}, which takes images of {takes} pixels, but {has} {side}x{side}{cure}")
+
+
+def _cure(arch: str, dataset: str | None, side: int | None, sides: range) -> str:
+    """What to change, as a clause: the network's option `size`, else the size of the images; nothing where neither helps."""
+    with contextlib.suppress(BadValue):
+        models.check(arch, {"size": side})
+        return f" (options {{{arch}: {{size: {side}}}}} fits)"
+    for size in sides[:64]:
+        with contextlib.suppress(BadValue):
+            return f" (size {data.shape(dataset, size)[1] if dataset else size} fits)"
+    return ""
 
 
 class Fit(Parameters):
@@ -83,6 +111,7 @@ class Baseline(Parameters):
         require(self.pretrained is None or self.fit is not None, "pretrained", self.pretrained, "given only with fit")
         table = self.dataset in tables.NAMES
         require(not (table and self.fit and self.fit.augment), "fit.augment", True, f"false for {self.dataset}, a table")
+        check_images(self.arch, self.options, self.dataset, self.size)
         return self
 
     def describe(self) -> str:
@@ -167,6 +196,11 @@ class Criterion(Parameters):
     @classmethod
     def _known_arch(cls, value: str) -> str:
         return choose("arch", value, models.names())
+
+    @model_validator(mode="after")
+    def _takes_the_images(self) -> "Criterion":
+        check_images(self.arch, self.options, None, self.size)
+        return self
 
     def describe(self) -> str:
         return f"{self.arch}, {self.num_classes} classes, {self.images} images of {self.size} pixels"
@@ -272,6 +306,7 @@ def layer(p: Layer, context: Context) -> dict[str, Any]:
     model = load_network(p.baseline, dataset, context)
     images = data.normalise(data.draw(dataset.train, p.images, p.draw), *normalisation(p.baseline, dataset))
     convolutions = features.convolutions(model)
+    require(len(convolutions) > 0, "arch", p.baseline.arch, "a network with at least one convolution")
     name = (
         choose("layer", p.layer, convolutions)
         if p.layer
