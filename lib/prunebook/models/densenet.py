@@ -18,7 +18,6 @@ from torch.nn import functional as F
 from prunebook.models.options import Count, Share
 
 BLOCKS = 3
-LEAST = 2 ** (BLOCKS - 1)  # pixels of an image's side: each transition halves it
 
 
 class DenseLayer(nn.Module):
