@@ -36,7 +36,10 @@ _REGISTRY: dict[str, Callable[..., nn.Module]] = {
     "cnn_annealing": annealing_cnn.cnn_annealing,
 }
 # Sides of the images that a network takes, where it does not take all; those with an option `size` take that one alone.
-_SIDES = {"densenet40": range(densenet.LEAST, sys.maxsize), "cnn_annealing": annealing_cnn.SIDES}
+_SIDES = {
+    "densenet40": range(2 ** (densenet.BLOCKS - 1), sys.maxsize),  # each transition between blocks halves them
+    "cnn_annealing": annealing_cnn.SIDES,
+}
 
 
 def names() -> list[str]:

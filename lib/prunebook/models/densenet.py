@@ -20,7 +20,6 @@ from prunebook.models.options import Share, up_to
 
 BLOCKS = 3
 Few = Annotated[int, up_to(64)]
-LEAST = 2 ** (BLOCKS - 1)  # pixels of an image's side: each transition halves it
 
 
 class DenseLayer(nn.Module):
