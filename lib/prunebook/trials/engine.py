@@ -184,6 +184,8 @@ def run(
         if engine == "ray":
             require(not distributed.launched(), "engine", engine, "local under torchrun")
             count = Cluster(demand or Demand(), store, device)
+            if todo:
+                count.reach()
         # Each comes after those that it needs, so the first so many need none of the others.
         _run_missing(todo[:max_trials], store, device, seconds, progress and distributed.is_main(), count, force)
         if max_trials is not None and len(todo) > max_trials:
