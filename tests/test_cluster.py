@@ -303,8 +303,8 @@ def test_with_nothing_to_compute_no_cluster_is_asked_for(elsewhere):
 
 @pytest.mark.parametrize(
     "address",
-    ["", "nonsense", "host", "host:", ":6379", "host:99999", "host:0", "host:6379 ", "http://host:80", "ray://host", "::1:6379",
-     "user@host:6379", "host:6379/x", "a b:6379", "host\n:6379"],
+    ["", "nonsense", "host", "host:", ":6379", "host:99999", "host:0", "host:6379 ", "http://host:80", "ray://host",
+     "::1:6379", "user@host:6379", "host:6379/x", "a b:6379", "host\n:6379"],
 )  # fmt: skip
 def test_an_address_that_is_none_is_refused(address):
     with pytest.raises(BadValue, match=r"^address is .*, but must be 'local', 'auto' or HOST:PORT") as refusal:

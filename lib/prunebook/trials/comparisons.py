@@ -13,7 +13,18 @@ from prunebook.methods import baselines, dice, mrp
 from prunebook.plan import PruningPlan
 from prunebook.trials.communities import Mrp
 from prunebook.trials.engine import Context
-from prunebook.trials.tasks import Baseline, Fit, Seed, costs, example, load_data, load_network, normalisation, scores
+from prunebook.trials.tasks import (
+    Baseline,
+    Fit,
+    Seed,
+    costs,
+    example,
+    load_data,
+    load_named,
+    load_network,
+    normalisation,
+    scores,
+)
 from prunebook.trials.tasks import fit as train
 from prunebook.trials.tasks import kept as as_digits
 from prunebook.trials.trial import Parameters, Trial, task
@@ -363,7 +374,7 @@ def transfer(p: Transfer, context: Context) -> dict[str, Any]:
     """Diversity of a trained network's filters, then its last layer replaced, and training on the new task."""
     source = load_data(p.baseline, context)
     model = load_network(p.baseline, source, context)
-    target = data.load(p.dataset, device=context.device, size=p.size)
+    target = load_named(p.dataset, p.size, context)
     channels = (source.in_channels, target.in_channels)
     require(
         channels[0] == channels[1], "dataset", p.dataset, f"one with {channels[0]} channels, as {p.baseline.dataset} has"
