@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -59,6 +60,11 @@ def stopover(p, context):
     if p.fails:
         raise BadValue(f"nothing to be done in {p.x}")
     return {"process": os.getpid(), "threads": torch.get_num_threads(), "given": _given()}
+
+
+@task("alone-stopover", version=1, parameters=Stop, alone=True)
+def alone(p, context):
+    return stopover(p, context)
 
 
 def _given() -> dict[str, float]:
@@ -264,6 +270,53 @@ def test_a_cluster_that_is_not_there_is_one_sentence(elsewhere, monkeypatch):
     assert "\n" not in str(refusal.value)
 
 
+@with_ray
+@pytest.mark.parametrize("scheme", ["", "ray://", "auto"])
+def test_an_address_where_nothing_answers_is_one_sentence_before_the_first_trial(scheme, elsewhere, monkeypatch, capfd):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"{scheme.removeprefix('auto')}127.0.0.1:{server.getsockname()[1]}"  # closed at the end of the block
+    monkeypatch.setenv("RAY_ADDRESS", address if scheme == "auto" else "")
+    start = time.monotonic()
+    with pytest.raises(BadValue, match=f"no Ray cluster at '{address}': .*refused") as refusal:
+        trials.run(
+            [Trial("alone-stopover", {"x": 5, "log": str(elsewhere)}), Trial("stopover", {"x": 6, "log": str(elsewhere)})],
+            engine="ray", progress=False, device="cpu", demand=Demand("auto" if scheme == "auto" else address),
+        )  # fmt: skip
+    assert time.monotonic() - start < cluster_module.ANSWER + 5
+    assert "\n" not in str(refusal.value)
+    assert list(elsewhere.iterdir()) == []
+    assert capfd.readouterr() == ("", "")
+
+
+@with_ray
+def test_a_name_that_no_machine_has_is_one_sentence(elsewhere):
+    with pytest.raises(BadValue, match=r"no Ray cluster at 'a\.\.b:6379'"):
+        trials.run([Trial("stopover", {"x": 5, "log": str(elsewhere)})], "ray", progress=False, demand=Demand("a..b:6379"))
+
+
+@with_ray
+def test_with_nothing_to_compute_no_cluster_is_asked_for(elsewhere):
+    wanted = [Trial("stopover", {"x": 5, "log": str(elsewhere)})]
+    before = trials.run(wanted, progress=False, device="cpu")
+    assert trials.run(wanted, engine="ray", progress=False, device="cpu", demand=Demand("127.0.0.1:1")) == before
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["", "nonsense", "host", "host:", ":6379", "host:99999", "host:0", "host:6379 ", "http://host:80", "ray://host",
+     "::1:6379", "user@host:6379", "host:6379/x", "a b:6379", "host\n:6379"],
+)  # fmt: skip
+def test_an_address_that_is_none_is_refused(address):
+    with pytest.raises(BadValue, match=r"^address is .*, but must be 'local', 'auto' or HOST:PORT") as refusal:
+        Demand(address)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("address", ["10.0.0.7:6379", "head.example-site.org:6379", "[::1]:6379", "ray://head_1:10001"])
+def test_an_address_that_is_one_is_taken(address):
+    assert Demand(address).address == address
+
+
 def test_without_ray_one_sentence_says_what_to_install(monkeypatch, capsys, tmp_path):
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.setenv("PRUNEBOOK_CACHE", str(tmp_path / "cache"))
@@ -281,6 +334,11 @@ def test_without_ray_one_sentence_says_what_to_install(monkeypatch, capsys, tmp_
         (["--gpus-per-trial", "-1"], "GPUs per trial is -1.0"),
         (["--gpus-per-trial", "nan"], "GPUs per trial is nan"),
         (["--cpus-per-trial", "0"], "cpus per trial is 0, but must be a number of cores, at least 1"),
+        (
+            ["--address", "host:99999", "--engine", "ray"],
+            "address is 'host:99999', but must be 'local', 'auto' or HOST:PORT",
+        ),
+        (["--address", "", "--engine", "ray"], "address is '', but must be"),
         (["--address", "auto", "--engine", "local"], "engine is 'local', but must be 'ray' where a cluster is asked for"),
     ],
 )

@@ -20,15 +20,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import random_parameters
+import sklearn.datasets
 import torch
 from chaos import cases, fault
 from chaos_runner import Runner, chain, compute_as_nobody, compute_chain, compute_tree, contents
 from hypothesis import HealthCheck, Phase, given, settings
+from sklearn.utils import Bunch
 from test_sacp_search import small_scorer
+from test_tables import credit_rows
 
-from prunebook import cli, data, files, models, notebooks, weights
+from prunebook import cli, data, files, models, notebooks, tables, weights
 from prunebook.errors import BadValue
 from prunebook.methods import sacp
 from prunebook.report import faults
@@ -183,7 +187,7 @@ def test_a_damaged_dataset_is_refused_by_name_or_is_what_it_was(block, save, tmp
     whole, before = path.read_bytes(), data.fingerprint(data.load("cifar10", tmp_path))
     starts = [i for i in range(len(whole) - 1) if whole[i : i + 2] == b"PK"]  # where the archive describes itself
     for number in range(40 * block, 40 * block + 40):
-        with fault("a bit of a dataset's file flipped, or its end cut off", "refused by name"):
+        with fault("a bit of cifar10.npz flipped, or its end cut off", "refused by name"):
             content = flipped(whole, number)
             if number % 2:
                 content = bytearray(whole)
@@ -194,6 +198,24 @@ def test_a_damaged_dataset_is_refused_by_name_or_is_what_it_was(block, save, tmp
                 assert data.fingerprint(data.load("cifar10", tmp_path)) == before
             except BadValue as refusal:
                 assert str(path) in str(refusal)
+
+
+@pytest.mark.parametrize("block", cases(1, 10))
+def test_a_damaged_table_that_was_fetched_is_refused_by_name_or_is_what_it_was(block, tmp_path, monkeypatch):
+    frame = pd.DataFrame(credit_rows(60)[:, 1:], columns=[*tables.CREDIT_COLUMNS, "Class"])
+    monkeypatch.setattr(sklearn.datasets, "fetch_openml", lambda **options: Bunch(frame=frame.copy()))
+    tables.fetch("creditcard", tmp_path)
+    path, before = tmp_path / "creditcard" / "creditcard.csv", data.fingerprint(data.load("creditcard", tmp_path))
+    for file in (path, files.checksum(path)):
+        whole = file.read_bytes()
+        for number in range(20 * block, 20 * block + 20):
+            with fault("a bit of a fetched CSV table or of its checksum flipped, or the end cut off", "refused by name"):
+                file.write_bytes(flipped(whole, number))
+                try:
+                    assert data.fingerprint(data.load("creditcard", tmp_path)) == before
+                except BadValue as refusal:
+                    assert str(path) in str(refusal)
+        file.write_bytes(whole)
 
 
 @pytest.mark.parametrize(("name", "folder"), [("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST")])

@@ -234,6 +234,23 @@ def test_pages_that_are_up_to_date_are_not_executed_again(tmp_path, monkeypatch,
     assert (tmp_path / "count").read_text() == "xx"
 
 
+def test_a_changed_page_of_ones_own_is_named_and_kept_and_the_others_are_made(tmp_path, monkeypatch, capsys):
+    for name, value in with_last_cell("", tmp_path).items():
+        monkeypatch.setenv(name, value)
+    runs = tmp_path / "book" / "runs"
+    own = notebooks.execute(notebooks.get("status"), notebooks.get("status").parameters("smoke"), runs / "own" / "a.ipynb")
+    assert run_cli("pages", capsys=capsys) == (0, "status.ipynb: executed\n", "")
+    changed = own.read_text().replace("# ", "# No ", 1)
+    assert changed != own.read_text()
+    own.write_text(changed)
+    (runs / "status.ipynb").write_text("{}")
+    code, out, err = run_cli("pages", capsys=capsys)
+    assert (code, out) == (1, "status.ipynb: executed\n")
+    assert err.startswith(f"prunebook: {own} is damaged or was changed: run it again")
+    assert err.count("\n") == 1
+    assert own.read_text() == changed
+
+
 def test_a_pages_heading_names_its_run_and_what_was_changed():
     dice, speed = notebooks.get("dice"), notebooks.get("speed")
     assert notebooks.subtitle(dice, "lite") == "run lite"

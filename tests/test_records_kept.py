@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from prunebook import cli, models, paths, trials, weights
+from prunebook import cli, files, models, notebooks, paths, trials, weights
 from prunebook.errors import BadValue
 from prunebook.trials import Store, Trial
 from prunebook.trials.engine import Context
@@ -44,7 +44,7 @@ def cache(computed, tmp_path, monkeypatch) -> Path:
 
 def test_what_is_whole_is_counted(cache, capsys):
     assert cli.main(["verify"]) == 0
-    assert capsys.readouterr().out == "2 records and 1 networks are whole, 0 files are not\n"
+    assert capsys.readouterr().out == "2 records, 1 networks and 0 executed pages are whole, 0 files are not\n"
 
 
 def test_a_networks_description_says_its_task_key_accuracy_and_digests(cache):
@@ -113,7 +113,7 @@ def test_every_bad_file_is_named_and_the_exit_code_is_one(cache, capsys):
     bad = harmed(cache)
     assert cli.main(["verify"]) == 1
     out, err = capsys.readouterr()
-    assert out.startswith("1 records and 0 networks are whole, 5 files are not\n")
+    assert out.startswith("1 records, 0 networks and 0 executed pages are whole, 5 files are not\n")
     lines = err.splitlines()
     assert len(lines) == len(bad)
     for path, words in bad.items():
@@ -127,6 +127,26 @@ def test_rests_of_killed_writers_are_told_and_are_nothing_bad(cache, capsys):
     assert cli.main(["verify"]) == 0
     assert f"{rest} is a rest of an interrupted run" in capsys.readouterr().out
     assert len(list(Store().records())) == 2
+
+
+def test_executed_pages_are_counted_and_a_changed_one_is_named(cache, tmp_path, capsys):
+    runs = tmp_path / "project" / "book" / "runs"
+    page = {"cells": [{"cell_type": "markdown", "metadata": {}, "source": "9 of 10"}], "metadata": {}}
+    whole = notebooks._clean(page, "abc", "")
+    for path in (runs / "kcore-quick.ipynb", runs / "own" / "kcore-smoke.ipynb"):
+        files.write_text(path, whole)
+    assert cli.main(["verify"]) == 0
+    assert "and 2 executed pages are whole, 0 files are not" in capsys.readouterr().out
+    for path, cure in ((runs / "kcore-quick.ipynb", "`prunebook pages`"), (runs / "own" / "kcore-smoke.ipynb", "move it")):
+        for bad in (whole.replace("9 of 10", "8 of 10"), whole[:40], "[]", "{}", ""):
+            files.write_text(path, bad)
+            assert cli.main(["verify"]) == 1
+            out, err = capsys.readouterr()
+            assert "and 1 executed pages are whole, 1 files are not" in out
+            assert err.startswith(f"prunebook: {path} is damaged or was changed")
+            assert cure in err
+            assert err.count("\n") == 1
+        files.write_text(path, whole)
 
 
 def test_a_description_that_was_changed_is_refused(cache):

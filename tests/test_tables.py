@@ -1,6 +1,7 @@
 """Tables: columns, categories, splits without leaks, refusals."""
 
 import gzip
+import hashlib
 import os
 from pathlib import Path
 from urllib.error import URLError
@@ -12,7 +13,7 @@ import sklearn.datasets
 import torch
 from sklearn.utils import Bunch
 
-from prunebook import data, models, tables, training
+from prunebook import data, files, models, tables, training
 from prunebook.errors import BadValue, MissingData
 from prunebook.trials.tasks import Baseline
 
@@ -183,6 +184,42 @@ def test_a_table_that_cannot_be_fetched_is_refused_in_one_sentence(tmp_path: Pat
     monkeypatch.setattr(sklearn.datasets, "fetch_kddcup99", fail)
     with pytest.raises(BadValue, match=r"kddcup99 could not be downloaded to .*no route"):
         data.download("kddcup99", tmp_path)
+
+
+def test_a_table_that_was_fetched_is_read_only_as_it_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = [pd.DataFrame(credit_rows(6, seed)[:, 1:], columns=[*tables.CREDIT_COLUMNS, "Class"]) for seed in (0, 1)]
+    monkeypatch.setattr(sklearn.datasets, "fetch_openml", lambda **options: Bunch(frame=frames.pop(0)))
+    tables.fetch("creditcard", tmp_path)
+    file = tmp_path / "creditcard" / "creditcard.csv"
+    kept = file.with_name("creditcard.csv.sha256")
+    assert kept.read_text() == f"{hashlib.sha256(file.read_bytes()).hexdigest()}  creditcard.csv\n"
+    first = tables.read("creditcard", tmp_path).features
+    file.write_text(file.read_text()[:-2])  # the last class is gone, and the line's end: pandas would not mind another digit
+    for content in (file.read_text(), "", "ab"):
+        file.write_text(content)
+        with pytest.raises(
+            files.Damaged, match=rf"^{file} is damaged or was changed: .* in creditcard.csv.sha256 beside it$"
+        ):
+            tables.read("creditcard", tmp_path)
+    tables.fetch("creditcard", tmp_path)  # another copy of the table, and its checksum
+    assert not np.array_equal(tables.read("creditcard", tmp_path).features, first)
+
+
+def test_a_table_of_ones_own_is_compared_where_it_has_a_checksum(tmp_path: Path) -> None:
+    write_credit(tmp_path, "a.csv", credit_rows(6))
+    file, kept = tmp_path / "creditcard" / "a.csv", tmp_path / "creditcard" / "a.csv.sha256"
+    whole, rows = file.read_bytes(), credit_rows(6)
+    kept.write_text(f"{hashlib.sha256(whole).hexdigest()} *a.csv\n")  # as sha256sum --binary writes it
+    before = tables.read("creditcard", tmp_path).features
+    rows[2, 3] += 1
+    write_credit(tmp_path, "a.csv", rows)
+    with pytest.raises(BadValue, match="is damaged or was changed"):
+        tables.read("creditcard", tmp_path)
+    kept.unlink()
+    assert not np.array_equal(tables.read("creditcard", tmp_path).features, before)
+    kept.mkdir()
+    with pytest.raises(BadValue, match="cannot be read: Is a directory"):
+        tables.read("creditcard", tmp_path)
 
 
 def broken(root: Path, how: str) -> None:

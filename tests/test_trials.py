@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +12,23 @@ import pytest
 import torch
 from processes import HEARS_CTRL_C, press_ctrl_c, start, wait_for
 from pydantic import Field
+from test_tables import credit_rows, write_credit
 
-from prunebook import cli, models, trials, weights
+from prunebook import cli, data, models, paths, trials, weights
 from prunebook.errors import BadValue, MissingData
 from prunebook.trials import DamagedRecord, MissingRecords, Store, Trial
 from prunebook.trials import trial as trial_module
-from prunebook.trials.engine import Context, MixedNetworks, check_networks, parse_budget, published_network, to_run
+from prunebook.trials.engine import (
+    Context,
+    MixedData,
+    MixedNetworks,
+    check_comparable,
+    check_data,
+    check_networks,
+    parse_budget,
+    published_network,
+    to_run,
+)
 from prunebook.trials.trial import Parameters, task
 
 
@@ -369,6 +381,66 @@ def test_records_of_different_copies_of_a_network_do_not_stand_side_by_side(stor
     with pytest.raises(MixedNetworks, match="2 different copies"):
         check_networks([first, replace(second, provenance=unknown)])
     check_networks([replace(record, provenance=unknown) for record in (first, second)])
+
+
+CARDS = {
+    "dataset": "creditcard", "arch": "mlp_credit", "fit": {"epochs": 1, "batch_size": 8, "augment": False}
+}  # fmt: skip
+
+
+@pytest.fixture
+def cards(tmp_path, monkeypatch) -> Callable[[int], None]:
+    """Writes a table of cards, another one for each seed."""
+    monkeypatch.setenv("PRUNEBOOK_DATA", str(tmp_path / "data"))
+    (tmp_path / "data").mkdir()
+    return lambda seed: write_credit(tmp_path / "data", "a.csv", credit_rows(40, seed))
+
+
+def test_records_say_which_copy_of_a_dataset_they_were_made_with(store, project, cards):
+    cards(0)
+    (record,) = run([Trial("baseline", CARDS)], store)
+    assert record.provenance["data"] == {"creditcard": data.fingerprint(data.load("creditcard"))}
+    assert record.result["data"]["fingerprint"] == record.provenance["data"]["creditcard"]
+    (record,) = run(
+        [Trial("transfer", {"baseline": TRANSFER, "dataset": "digits", "size": 16, "finetune": TRANSFER["fit"]})], store
+    )
+    assert set(record.provenance["data"]) == {"digits", "digits of 16 pixels"}
+    assert run(squares(1), store)[0].provenance["data"] == {}
+
+
+def test_records_of_different_copies_of_a_dataset_do_not_stand_side_by_side(store, project, cards):
+    other = {**CARDS, "fit": {**CARDS["fit"], "seed": 1}}
+    cards(0)
+    first = run([Trial("baseline", CARDS)], store)
+    cards(1)
+    mixed = run([Trial("baseline", CARDS), Trial("baseline", other)], store)
+    assert mixed[0] == first[0]
+    with pytest.raises(MixedData, match=r"^the records on creditcard were made with 2 different copies .*--force"):
+        check_comparable(mixed)
+    older = [replace(record, provenance={k: v for k, v in record.provenance.items() if k != "data"}) for record in mixed]
+    with pytest.raises(MixedData, match="the records on creditcard"):
+        check_comparable(older)
+    with pytest.raises(MixedData, match="the records on creditcard"):
+        check_comparable([older[0], mixed[1]])
+    check_comparable([mixed[0], replace(older[1], result={})])  # which does not say
+    check_comparable(run([Trial("baseline", CARDS), Trial("baseline", other)], store, force=True))
+
+
+def test_a_trial_with_another_copy_of_the_data_than_its_network_had_is_refused_at_once(store, project, cards):
+    impacts = Trial("impacts", {"baseline": CARDS})
+    cards(0)
+    run(impacts.needs(), store)
+    cards(1)
+    with pytest.raises(MixedData, match="the records on creditcard") as raised:
+        run([impacts], store)
+    assert any(impacts.key in note for note in raised.value.__notes__)
+    assert store.find(impacts) is None
+    cards(0)
+    assert len(run([impacts], store)) == 1
+
+
+def test_of_each_dataset_all_published_records_had_the_same_copy():
+    check_data(Store().records(paths.results()))
 
 
 def test_a_network_trained_again_counts_before_the_published_one(store, project):

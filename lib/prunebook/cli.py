@@ -115,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     merge.add_argument("folders", nargs="+", metavar="FOLDER", help="another machine's data/cache, or a copy of it")
     merge.set_defaults(command=_later("merge_folders"))
 
-    verify = commands.add_parser("verify", help="check every record and every network against its digest")
+    verify = commands.add_parser("verify", help="check every record, network and executed page against its digest")
     verify.set_defaults(command=_later("verify_files"))
 
     export = commands.add_parser("export", help="write all records as one table")

@@ -23,7 +23,7 @@ from prunebook.trials import export as exporting
 from prunebook.trials import merge as merging
 from prunebook.trials import verify as verifying
 from prunebook.trials.cluster import Demand
-from prunebook.trials.engine import accelerator, check_device, check_networks, suitable_workers
+from prunebook.trials.engine import accelerator, check_comparable, check_device, suitable_workers
 from prunebook.trials.provenance import hardware
 from prunebook.trials.workers import Workers
 
@@ -57,7 +57,7 @@ def run_notebook(options: argparse.Namespace) -> int:
         )
         if not distributed.is_main():
             return 0
-    check_networks(found)
+    check_comparable(found)
     if len(found) < len(dict.fromkeys(wanted)):
         print(
             "prunebook: records are missing, so the notebook was not executed; "
@@ -195,7 +195,8 @@ def update_pages(options: argparse.Namespace) -> int:
             stale.append(_Page(notebook, parameters, page, digest, notebooks.subtitle(notebook, run)))
     for executed, _ in _execute(stale):
         print(f"{executed.output.name}: executed", flush=True)
-    return 0
+    # Which command made a page of one's own is not known, so it stays as it is, and the book waits for its owner.
+    return _complain(verifying.of_pages(notebooks.own_pages()))
 
 
 def _smoke() -> int:
@@ -263,7 +264,7 @@ def publish_run(options: argparse.Namespace) -> int:
         raise BadValue(f"{len(gone)} of {len(wanted)} records of {options.notebook} {options.run} are not done yet")
     trained = [t for t in wanted if t.task == "baseline" and t.parameters.fit] if options.networks else []
     copies = [trials.publish_network(trial, store) for trial in trained]  # first, because one may be missing
-    check_networks(trials.run(wanted, engine="records", store=store))
+    check_comparable(trials.run(wanted, engine="records", store=store))
     for trial in wanted:
         store.publish(trial)
     networks = f", {len(copies)} networks in {paths.networks()}" if copies else ""
@@ -285,7 +286,8 @@ def merge_folders(options: argparse.Namespace) -> int:
 
 def verify_files(options: argparse.Namespace) -> int:
     found = verifying.verify()
-    print(f"{found.records} records and {found.checkpoints} networks are whole, {len(found.bad)} files are not")
+    whole = f"{found.records} records, {found.checkpoints} networks and {found.pages} executed pages are whole"
+    print(f"{whole}, {len(found.bad)} files are not")
     for path in found.unchecked:
         print(f"{path} is from before networks had a digest, so it cannot be checked")
     for path in found.rests:

@@ -1,12 +1,12 @@
 """The one place that writes files: to a temporary name in the same folder, flushed, then moved."""
 
+import contextlib
 import errno
 import hashlib
 import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ OF_THE_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPE
 
 
 class Damaged(BadValue):
-    """A file is not what `seal` wrote. The message names the file."""
+    """A file is not what was written. The message names the file."""
 
 
 class NotWritten(BadValue, OSError):
@@ -33,7 +33,7 @@ class NotWritten(BadValue, OSError):
         return f"{self.path} cannot be written: {reason[:1].lower()}{reason[1:]}"
 
 
-@contextmanager
+@contextlib.contextmanager
 def written(path: str | Path) -> Iterator[None]:
     """Inside, what comes from the place where `path` lies is raised as NotWritten."""
     try:
@@ -91,6 +91,38 @@ def unseal(path: str | Path) -> Any:
     except (ValueError, LookupError, TypeError, RecursionError):
         pass
     raise Damaged(f"{path} is damaged: it does not match its own digest")
+
+
+def checksum(path: Path) -> Path:
+    """Where the SHA-256 of a file of data lies, if there is one: FILE.sha256, as the command sha256sum writes it."""
+    return path.with_name(path.name + ".sha256")
+
+
+def write_with_checksum(path: Path, put: Callable[[Path], object]) -> Path:
+    """As `write`, with the checksum beside it, which is written before: the file is never there without."""
+
+    def put_both(temporary: Path) -> None:
+        put(temporary)
+        write_text(checksum(path), f"{sha256(temporary)}  {path.name}\n")
+
+    return write(path, put_both)
+
+
+def check(path: Path) -> None:
+    """Raise Damaged for a file that is not the one of which the checksum lies beside it. Without one, anything goes."""
+    kept = checksum(path)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            if kept.read_bytes().split()[:1] != [sha256(path).encode()]:
+                raise Damaged(f"{path} is damaged or was changed: its SHA-256 is not the one in {kept.name} beside it")
+    except OSError as fault:
+        raise BadValue(f"{path} and {kept.name} beside it cannot be read: {fault.strerror}") from None
+
+
+def sha256(path: str | Path) -> str:
+    """The hex SHA-256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _digest(value: Any) -> str:

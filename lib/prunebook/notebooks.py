@@ -181,12 +181,37 @@ def fingerprint(notebook: Notebook, parameters: "NotebookParameters", records: "
 
 def is_fresh(output: Path, digest: str) -> bool:
     """Whether the page was executed with inputs of this `fingerprint`, and is as it was written then."""
+    marks = _marks(output)
+    return marks is not None and marks.get("fingerprint") == digest
+
+
+def own_pages() -> list[Path]:
+    """The executed pages of "Your own runs"."""
+    return sorted((pages_folder() / "own").glob("*.ipynb"))
+
+
+def executed() -> list[Path]:
+    """All executed pages: the book's, then one's own."""
+    return [*sorted(pages_folder().glob("*.ipynb")), *own_pages()]
+
+
+def check(output: Path) -> None:
+    """Raise Damaged for an executed page that is not as it was written."""
+    if _marks(output) is None:
+        again = "`prunebook pages` executes it again if the book has such a page"
+        if output in own_pages():
+            again = "run it again by the command that made it, or move it to another folder"
+        raise files.Damaged(f"{output} is damaged or was changed: {again}")
+
+
+def _marks(output: Path) -> dict[str, Any] | None:
+    """What `execute` has noted in the page; None where the page is not as it was written."""
     try:
         page = json.loads(output.read_text(encoding="utf-8"))
-        marks = page["metadata"].pop("prunebook")
-        return bool(marks["fingerprint"] == digest and marks["sha256"] == _digest(page))
+        marks: dict[str, Any] = page["metadata"].pop("prunebook")
+        return marks if marks["sha256"] == _digest(page) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return False
+        return None
 
 
 def execute(

@@ -50,6 +50,8 @@ def read(name: str, root: Path) -> Table:
     column of 0 and 1 for each category of a symbolic one, and without numbers that are the same in every row: 120 columns
     for the published file. "creditcard" is all CSV files in root/creditcard, with columns V1 to V28, Amount and Class.
 
+    A file that has its checksum beside it, as those have that `fetch` writes, is compared with it; see `files.check`.
+
     Raises BadValue for files that cannot be used, MissingData where there are none.
     """
     choose("table", name, NAMES)
@@ -95,7 +97,7 @@ def fetch(name: str, root: Path) -> None:
             rows = datasets.fetch_openml(data_id=OPENML_CREDIT, as_frame=True, parser="auto", data_home=temporary).frame
             rows["Class"] = rows["Class"].astype(str).str.strip("'")
             file, options = root / name / "creditcard.csv", {}
-    files.write(file, lambda part: rows.to_csv(part, index=False, **options))
+    files.write_with_checksum(file, lambda part: rows.to_csv(part, index=False, **options))
     read(name, root)
 
 
@@ -152,6 +154,7 @@ def _credit(found: list[Path]) -> Table:
 def _csv(file: Path, header: int | None = 0) -> "pd.DataFrame":
     import pandas as pd
 
+    files.check(file)
     try:
         return pd.read_csv(file, header=header)
     except (OSError, EOFError, ValueError) as fault:  # pandas raises ValueErrors of its own; gzip the others

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from prunebook import data, files, models, paths
 from prunebook.errors import BadValue, MissingData, choose, nearest, require
+from prunebook.files import sha256 as sha256
 
 FORMAT = 1
 TORCHVISION = {"resnet50": "resnet50", "vgg16": "vgg16_bn", "vgg19": "vgg19_bn"}  # our names, and torchvision's
@@ -110,12 +111,6 @@ def from_torchvision(arch: str, name: str) -> Path:
         except (OSError, RuntimeError) as fault:  # no network, refused, wrong hash
             raise BadValue(f"{url} could not be downloaded to {folder}: {' '.join(str(fault).split())}") from None
     return find(file)
-
-
-def sha256(path: str | Path) -> str:
-    """The hex SHA-256 of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def save(model: nn.Module, path: str | Path, plan: Mapping[str, Any] | None = None, **facts: Any) -> Path:

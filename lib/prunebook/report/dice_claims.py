@@ -14,7 +14,7 @@ from prunebook.report.dice_evidence import Records
 from prunebook.report.dice_tables import GUESSED, SAME_COST, SAME_LEAD, THESIS_EPOCHS, THESIS_MODELS, network
 from prunebook.report.kcore_claims import WORDS, Claim, Network, Said, by_part, table_of
 from prunebook.trials import Record
-from prunebook.trials.engine import check_networks
+from prunebook.trials.engine import check_comparable
 
 CLAIM_VERDICTS = WORDS | {
     "undecided": "the interval includes the rule's limit, there are fewer than three repetitions, or the control that the "
@@ -47,10 +47,10 @@ def together(
     -------
     The records for `claims`, with the networks before pruning of all runs; and in words which parts are whose.
 
-    Raises MixedNetworks where they were made with different copies of one network.
+    Raises MixedNetworks or MixedData where they were made with different copies of one network or dataset.
     """
     every = [own, *beside.values()]
-    check_networks(record for run in every for part in run.values() for record in part)
+    check_comparable(record for run in every for part in run.values() for record in part)
     shared = ("baselines", "growing", "sources")
     found = {name: _once(record for run in every for record in run.get(name, ())) for name in shared}
     words: dict[str, list[str]] = {}

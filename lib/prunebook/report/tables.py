@@ -12,7 +12,7 @@ from prunebook import paths
 from prunebook.errors import BadValue
 from prunebook.measure import COUNTERS
 from prunebook.trials import Record, Trial
-from prunebook.trials.engine import check_networks, published_network
+from prunebook.trials.engine import check_comparable, published_network
 
 
 class Interval(NamedTuple):
@@ -196,9 +196,9 @@ def paper_rates(dataset: str) -> pd.DataFrame:
 def setup(p: Any, records: Sequence[Record]) -> Any:
     """What was run, on what data, by what machine: a table of two columns from the records.
 
-    Raises MixedNetworks where records were made with different copies of one network.
+    Raises MixedNetworks or MixedData where records were made with different copies of one network or dataset.
     """
-    check_networks(records)
+    check_comparable(records)
     records = list({(record.task, record.key): record for record in records}.values())  # parts of a run share some
     data = {record.params["dataset"]: record.result["data"] for record in records if record.task == "baseline"}
     machines = {_machine(record) for record in records}

@@ -6,6 +6,8 @@ and what it leaves comes back to this process, which writes it into the store.
 
 import importlib
 import os
+import re
+import socket
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +23,8 @@ from prunebook.trials.store import Store, read
 from prunebook.trials.trial import Trial
 
 RETRIES = 3  # of a trial whose node was lost
+ANSWER = 5  # seconds in which a cluster answers; Ray itself would wait for minutes, and say so on the terminal
+ADDRESS = re.compile(r"(?:ray://)?(\[[0-9a-f:.]+\]|[\w.-]+):(\d{1,5})", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class Demand:
     Parameters
     ----------
     address : "local" for one that is started on this machine and ends with the run, "auto" for one that this machine is
-        part of, or HOST:PORT
+        part of, HOST:PORT of its head, or ray://HOST:PORT of its client server, which needs 'ray[client]'
     cpus : CPU cores of each trial, and its threads
     gpus : share of a GPU of each trial, or several whole ones; with any, trials run on "cuda"
     """
@@ -40,6 +44,8 @@ class Demand:
     gpus: float = 0.0
 
     def __post_init__(self) -> None:
+        if self.address not in ("local", "auto"):
+            _host_and_port("address", self.address)
         require(isinstance(self.cpus, int) and self.cpus >= 1, "cpus per trial", self.cpus, "a number of cores, at least 1")
         valid = 0 <= self.gpus <= 1 or (self.gpus > 1 and self.gpus % 1 == 0)
         require(valid, "GPUs per trial", self.gpus, "a share from 0 to 1 or a whole number")
@@ -61,6 +67,18 @@ class Cluster:
         self._ray, self.demand, self.store = ray, demand, store
         self.device = "cuda" if demand.gpus else "cpu" if demand.address != "local" else device
         self._flights: dict[Any, Trial] = {}
+
+    def reach(self) -> None:
+        """Raise BadValue where the address names a place at which nothing answers within `ANSWER` seconds."""
+        address = self.demand.address
+        name, address = ("RAY_ADDRESS", os.environ.get("RAY_ADDRESS", "")) if address == "auto" else ("address", address)
+        if address in ("", "local", "auto"):
+            return
+        host, port = _host_and_port(name, address)
+        try:
+            socket.create_connection((host, port), ANSWER).close()
+        except (OSError, UnicodeError) as fault:  # the latter for a name that is none, such as a..b
+            raise BadValue(f"no Ray cluster at {address!r}: {str(fault).lower()}") from None
 
     def __enter__(self) -> Self:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its makers
@@ -124,6 +142,14 @@ class Cluster:
         with tempfile.TemporaryDirectory() as scratch:
             found = read(files.write_bytes(Path(scratch) / record.name, left[str(record)]))
         self.store.put(trial, found)
+
+
+def _host_and_port(name: str, address: str) -> tuple[str, int]:
+    found = ADDRESS.fullmatch(address)
+    valid = found is not None and 1 <= int(found[2]) <= 65535
+    require(valid, name, address, "'local', 'auto' or HOST:PORT, a port from 1 to 65535")
+    assert found is not None
+    return found[1].strip("[]"), int(found[2])
 
 
 def _cores() -> int:

@@ -21,6 +21,7 @@ from prunebook.trials.tasks import (
     costs,
     example,
     load_data,
+    load_named,
     load_network,
     normalisation,
     scores,
@@ -386,7 +387,7 @@ def transfer(p: Transfer, context: Context) -> dict[str, Any]:
     """Diversity of a trained network's filters, then its last layer replaced, and training on the new task."""
     source = load_data(p.baseline, context)
     model = load_network(p.baseline, source, context)
-    target = data.load(p.dataset, device=context.device, size=p.size)
+    target = load_named(p.dataset, p.size, context)
     p.check_channels(source.in_channels, target.in_channels)
     images = data.normalise(data.draw(target.train, p.images, p.draw), target.mean, target.std)
     diverse = diversity.diversity(model, images)

@@ -38,14 +38,22 @@ class MixedNetworks(BadValue):
     """Records that are to stand side by side were made with different copies of one network."""
 
 
+class MixedData(BadValue):
+    """Records that are to stand side by side were made with different copies of one dataset."""
+
+
 @dataclass
 class Context:
-    """What a task gets besides its parameters: where to compute, where files go, and a way to tell how far it is."""
+    """What a task gets besides its parameters: where to compute, where files go, and a way to tell how far it is.
+
+    The task leaves `times` in it, in seconds, and in `data` the fingerprints of the datasets that it used, by `data_name`.
+    """
 
     device: str
     store: Store
     bar: Any = None
     times: dict[str, float] = field(default_factory=dict)
+    data: dict[str, str] = field(default_factory=dict)
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
@@ -184,6 +192,8 @@ def run(
         if engine == "ray":
             require(not distributed.launched(), "engine", engine, "local under torchrun")
             count = Cluster(demand or Demand(), store, device)
+            if todo:
+                count.reach()
         # Each comes after those that it needs, so the first so many need none of the others.
         _run_missing(todo[:max_trials], store, device, seconds, progress and distributed.is_main(), count, force)
         if max_trials is not None and len(todo) > max_trials:
@@ -473,8 +483,14 @@ def compute(trial: Trial, store: Store, device: str, bar: Any = None) -> Record:
         params=trial.parameters.model_dump(mode="json"),
         result=result,
         times=context.times,
-        provenance=provenance.describe(device) | {"processes": distributed.world(), "networks": _networks(trial, context)},
+        provenance=provenance.describe(device)
+        | {"processes": distributed.world(), "networks": _networks(trial, context), "data": context.data},
     )
+    try:  # now, rather than when all of a grid's are there
+        check_data([record, *(found for one in trial.needs() if (found := store.find(one)) is not None)])
+    except MixedData as fault:
+        _named(fault, trial)
+        raise
     if distributed.is_main():
         store.put(trial, record)
     distributed.barrier()  # so that the others find the record, and what else the main one has written
@@ -485,6 +501,45 @@ def _networks(trial: Trial, context: Context) -> dict[str, str]:
     """SHA-256 of the networks that `trial` started from and of the one that it left, by the key of whoever trained them."""
     files = {one.key: context.network(one) for one in (*trial.needs(), trial) if one.definition.leaves}
     return {key: weights.sha256(path) for key, path in files.items() if path.is_file()}
+
+
+def data_name(dataset: str, size: int | None) -> str:
+    """What a record calls a dataset whose images have this many pixels a side; None is their own size."""
+    return dataset if size is None else f"{dataset} of {size} pixels"
+
+
+def check_comparable(records: Iterable[Record]) -> None:
+    """Raise MixedNetworks or MixedData unless the records may stand side by side."""
+    records = list(records)
+    check_networks(records)
+    check_data(records)
+
+
+def check_data(records: Iterable[Record]) -> None:
+    """Raise MixedData unless all records that have to do with one dataset have to do with the same copy of it.
+
+    Files of the same name may be damaged, or a smaller or a later edition. A record that does not say which copy it had, as
+    most before November 2026, goes with any.
+    """
+    copies: dict[str, set[str]] = {}
+    for record in records:
+        for name, fingerprint in _data(record).items():
+            copies.setdefault(name, set()).add(fingerprint)
+    for name, found in copies.items():
+        if len(found) > 1:
+            raise MixedData(
+                f"the records on {name} were made with {len(found)} different copies of that dataset (fingerprints "
+                f"{', '.join(sorted(found))}); --force computes all of them with the one that is here"
+            )
+
+
+def _data(record: Record) -> dict[str, str]:
+    """The fingerprints of the datasets that a record was made with; of older ones, only networks before pruning tell."""
+    facts, dataset = record.result.get("data"), record.params.get("dataset")
+    if "data" not in record.provenance and isinstance(facts, dict) and "fingerprint" in facts and dataset:
+        return {data_name(dataset, record.params.get("size")): facts["fingerprint"]}
+    found: dict[str, str] = record.provenance.get("data", {})
+    return found
 
 
 def check_networks(records: Iterable[Record]) -> None:

@@ -16,7 +16,7 @@ from prunebook import importance as gradcam
 from prunebook.errors import BadValue, choose, require
 from prunebook.methods import kcore
 from prunebook.plan import PruningPlan
-from prunebook.trials.engine import Context
+from prunebook.trials.engine import Context, data_name
 from prunebook.trials.trial import Parameters, Trial, task
 
 Seed = Field(0, ge=0)
@@ -361,7 +361,14 @@ def criterion(p: Criterion, context: Context) -> dict[str, Any]:
 
 
 def load_data(p: Baseline, context: Context) -> data.Dataset:
-    return data.load(p.dataset, device=context.device, size=p.size)
+    return load_named(p.dataset, p.size, context)
+
+
+def load_named(name: str, size: int | None, context: Context) -> data.Dataset:
+    """A dataset on the context's device. The record will say by its fingerprint which copy of it this was."""
+    dataset = data.load(name, device=context.device, size=size)
+    context.data[data_name(name, size)] = data.fingerprint(dataset)
+    return dataset
 
 
 def normalisation(p: Baseline, dataset: data.Dataset) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -1,10 +1,10 @@
-"""Every record and every checkpoint against its digest."""
+"""Every record, every checkpoint and every executed page against its digest."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from prunebook import paths, weights
+from prunebook import notebooks, paths, weights
 from prunebook.errors import BadValue
 from prunebook.trials.store import Store, read
 
@@ -21,10 +21,11 @@ class Verdict(NamedTuple):
     bad: list[str]
     unchecked: list[Path]
     rests: list[Path]
+    pages: int = 0
 
 
 def verify(store: Store | None = None) -> Verdict:
-    """Look at all records of the store's two folders, and at the checkpoints of this machine and the published ones."""
+    """Look at all records of the store's two folders, at the checkpoints here and the published ones, and at all pages."""
     store = store or Store()
     verdict = Verdict(0, 0, [], [], [])
     for folder in (store.local, store.published):
@@ -45,7 +46,21 @@ def verify(store: Store | None = None) -> Verdict:
             else:
                 verdict.unchecked.append(path)
         verdict.rests.extend(sorted(folder.glob("*/.*.part")))
-    return verdict
+    pages = notebooks.executed()
+    damaged = of_pages(pages)
+    verdict.bad.extend(damaged)
+    return verdict._replace(pages=len(pages) - len(damaged))
+
+
+def of_pages(pages: Iterable[Path]) -> list[str]:
+    """A sentence for each executed page that is not as it was written."""
+    bad = []
+    for page in pages:
+        try:
+            notebooks.check(page)
+        except BadValue as fault:
+            bad.append(str(fault))
+    return bad
 
 
 def _of_record(path: Path) -> str | None:
