@@ -399,6 +399,23 @@ def test_a_name_that_no_file_can_have_is_refused_in_one_sentence(words, capsys):
     assert len(err) < 700
 
 
+def test_the_command_tells_its_version(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["--version"])
+    assert capsys.readouterr().out == f"PruneBook {metadata.version('prunebook')}\n"
+
+
+def test_an_interrupted_command_that_keeps_nothing_does_not_say_so(monkeypatch, capsys):
+    def press(options):
+        raise KeyboardInterrupt
+
+    for name, kept in (("estimate_run", False), ("run_notebook", True), ("update_pages", True), ("verify_files", False)):
+        monkeypatch.setattr(commands, name, press)
+        words = {"estimate_run": ["estimate", "kcore"], "run_notebook": ["run", "kcore"], "update_pages": ["pages"]}
+        code, _, err = run_cli(*words.get(name, ["verify"]), capsys=capsys)
+        assert (code, "finished trials are kept" in err) == (130, kept)
+
+
 def test_the_installed_command_is_this_one():
     (command,) = metadata.entry_points(group="console_scripts", name="prunebook")
     assert command.value == "prunebook.__main__:main"

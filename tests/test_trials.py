@@ -93,7 +93,7 @@ def test_the_key_depends_on_task_and_parameters_and_not_on_spelled_out_defaults(
 @pytest.mark.parametrize("device", ["tpu", "cuda", "cuda:9", "", "cpu:x"])
 def test_a_device_that_is_not_here_is_refused_before_anything_runs(store, device, monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(BadValue, match=f"device is '{device}', but must be one of: cpu"):
+    with pytest.raises(BadValue, match=f"device is '{device}', but must be .*cpu"):
         run(squares(1), store, device=device)
     assert CALLS == []
     for command in (["run", "kcore", "smoke", "--trials-only"], ["estimate", "kcore", "smoke", "--no-measure"]):

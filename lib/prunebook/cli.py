@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from typing import NoReturn
 
 from prunebook import notebooks
@@ -18,8 +19,10 @@ def main(arguments: list[str] | None = None) -> int:
 
     141: nobody reads the output any more.
     """
+    computes = False
     try:
         options = _parser().parse_args(arguments)
+        computes = getattr(options, "computes", False)
         code = int(options.command(options))
         sys.stdout.flush()
         return code
@@ -35,10 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"prunebook: {short(str(fault.filename))}: {fault.strerror}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(
-            "\nprunebook: interrupted; finished trials are kept, and the same command goes on from there",
-            file=sys.stderr,
-        )
+        kept = "; finished trials are kept, and the same command goes on from there" if computes else ""
+        print(f"\nprunebook: interrupted{kept}", file=sys.stderr)
         return 130
 
 
@@ -60,6 +61,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="prunebook", description="Re-run, check and render the notebooks of PruneBook.")
+    parser.add_argument("--version", action="version", version=f"PruneBook {_version()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     listing = commands.add_parser("list", help="notebooks, their runs and parameters")
@@ -80,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--cpus-per-trial", type=int, metavar="N", help="cores of each trial on the cluster (default: 1)")
     run.add_argument("--gpus-per-trial", type=float, metavar="SHARE", help="of a GPU, such as 0.25 (default: none)")
     run.add_argument("--trials-only", action="store_true", help="compute the records, leave the notebook alone")
-    run.set_defaults(command=_later("run_notebook"))
+    run.set_defaults(command=_later("run_notebook"), computes=True)
 
     costs = commands.add_parser("estimate", help="what a run costs: its trials, their training, hours and memory")
     _add_run(costs)
@@ -99,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
 
     pages = commands.add_parser("pages", help="bring the book's pages up to date: quick runs and published ones")
     pages.add_argument("--smoke", action="store_true", help="instead: try every notebook's smallest run, keep nothing")
-    pages.set_defaults(command=_later("update_pages"))
+    pages.set_defaults(command=_later("update_pages"), computes=True)
 
     status = commands.add_parser("status", help="which records exist, are missing, are stale")
     status.add_argument("notebook", nargs="?")
@@ -144,12 +146,20 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: the accelerator if there is one)")
 
 
+def _version() -> str:
+    try:
+        return metadata.version("prunebook")
+    except metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
 def _list(options: argparse.Namespace) -> int:
     for name in [choose("notebook", options.notebook, notebooks.names())] if options.notebook else notebooks.names():
         notebook = notebooks.get(name)
         print(f"{name}: {notebook.description.about}")
+        width = max(map(len, notebook.description.runs))
         for run, about in notebook.description.runs.items():
-            print(f"  {run:<8} {about.about} ({about.time}{', published' if about.published else ''})")
+            print(f"  {run:<{width}} {about.about} ({about.time}{', published' if about.published else ''})")
         if options.notebook:
             _later("list_parameters")(options)
     if not options.notebook:

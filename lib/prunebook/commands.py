@@ -160,7 +160,8 @@ def _rates(works: Mapping[estimate.Training, estimate.Work], place: _Place) -> d
         return {way: rates.Rate(images, None) for way, images in place.elsewhere.images(works, place.at_once).items()}
     if place.elsewhere is None:
         found = {}
-        for way in works:
+        for number, way in enumerate(works, 1):
+            print(f"measuring {number} of {len(works)}: {way.describe()}", file=sys.stderr, flush=True)
             with contextlib.suppress(rates.NoMemory):
                 found[way] = rates.measure(way, place.device, place.at_once)
         return found

@@ -1,11 +1,12 @@
 """One call for every method: `prunebook.prune(model, example_inputs, method="kcore", tau=0.7)`."""
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
-from prunebook.errors import BadValue, choose
+from prunebook.errors import BadValue, choose, listing, nearest
 from prunebook.methods import annealing, baselines, dice, kcore, mrp, sacp
 from prunebook.plan import PruningPlan
 
@@ -54,11 +55,20 @@ def prune(model: nn.Module, example_inputs: Tensor, method: str, **options: Any)
     """
     decide = METHODS[choose("method", method, METHODS)]
     options.setdefault("images", example_inputs)
-    try:
-        plan = decide(model, **options)
-    except TypeError as fault:
-        if "argument" not in str(fault):
-            raise
-        said = str(fault).removeprefix("plan() ").removeprefix("_sacp() ").removeprefix("_annealing() ")
-        raise BadValue(f"method {method!r}: {said}") from None
+    _check(method, options)
+    plan = decide(model, **options)
     return plan.apply(model, example_inputs), plan
+
+
+def _check(method: str, options: Mapping[str, Any]) -> None:
+    """Raise BadValue for an option that the method's `plan` does not have, and for one that it cannot do without."""
+    plans: dict[str, Callable[..., PruningPlan]] = {**METHODS, "sacp": sacp.plan, "annealing": annealing.plan}
+    parameters = inspect.signature(plans[method]).parameters
+    known = {name: p for name, p in parameters.items() if name not in ("model", "example_inputs")}
+    for name in options:
+        if name not in known and name != "images":  # which every method is offered
+            there = f"{nearest(name, known)} (there are: {listing(known, name)})"
+            raise BadValue(f"method {method!r} has no option {name!r}{there}")
+    lacking = [name for name, p in known.items() if p.default is p.empty and name not in options]
+    if lacking:
+        raise BadValue(f"method {method!r} needs {', '.join(map(repr, lacking))}: see help(prunebook.prune)")

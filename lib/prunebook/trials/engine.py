@@ -221,7 +221,9 @@ def accelerator() -> str:
 def check_device(device: str) -> str:
     """The device, where this machine has it; else BadValue, with those that it has."""
     there = ["cpu"]
-    if torch.cuda.is_available():
+    if not torch.cuda.is_available():
+        require(not device.startswith("cuda"), "device", device, "cpu, as PyTorch finds no GPU of CUDA here")
+    else:
         there += ["cuda", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
     if torch.backends.mps.is_available():
         there.append("mps")
