@@ -16,6 +16,7 @@ from processes import HEARS_CTRL_C, is_alive, press_ctrl_c, start, wait_for
 from prunebook import cli, commands, notebooks, paths, studies
 from prunebook.errors import BadValue
 from prunebook.studies import kcore
+from prunebook.trials import Store
 
 NAMES = notebooks.names()
 
@@ -125,6 +126,12 @@ def test_status_counts_records_by_run(capsys, monkeypatch, tmp_path):
     assert code == 0
     smoke = len(kcore.trials(notebooks.get("kcore").parameters("smoke")))
     assert f"kcore smoke: 0 done, {smoke} missing, 0 stale" in out
+
+
+def test_status_says_what_stale_means_where_a_record_is(monkeypatch, capsys):
+    for state in ("stale", "done"):
+        monkeypatch.setattr(Store, "state_of_each", lambda self, wanted, state=state: dict.fromkeys(wanted, state))
+        assert ("Stale: " in run_cli("status", "kcore", capsys=capsys)[1]) == (state == "stale")
 
 
 def test_yaml_with_a_wrong_key_is_refused(tmp_path, monkeypatch):

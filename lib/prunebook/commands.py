@@ -253,6 +253,8 @@ def show_status(options: argparse.Namespace) -> int:
     for run, wanted in runs.items():
         states = Counter(state[trial] for trial in wanted)
         print(f"{run}: {states['done']} done, {states['missing']} missing, {states['stale']} stale")
+    if "stale" in state.values():
+        print("Stale: of an earlier version of the task, or of other defaults. A run computes these trials again.")
     return 0
 
 
