@@ -15,6 +15,7 @@ SHARES = [0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.8]
 def network(dataset: str = "mnist", seed: int = 0, **options: Any) -> dict[str, Any]:
     model = MODELS[dataset]
     fit = {"epochs": 20, "augment": False, "seed": seed}
+    options = {"size": 8, **options} if dataset == "digits" else options
     return {"dataset": dataset, "arch": model.arch, "options": options, "fit": fit}
 
 

@@ -110,5 +110,5 @@ def profiled(
 
 def transferred(diverse: float, reached: float, seed: int = 0, epochs: int = 20) -> Record:
     diversity = {reading: {"a": diverse, "b": diverse} for reading in BOUNDED}
-    params = {"baseline": network(seed, epochs=epochs), "dataset": "cifar100", "finetune": {"epochs": 2}}
+    params = {"baseline": network(seed, "cifar10", epochs=epochs), "dataset": "cifar100", "finetune": {"epochs": 2}}
     return record("transfer", params, {"diversity": diversity, "test": {"top1": reached}})

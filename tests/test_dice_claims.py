@@ -456,7 +456,7 @@ def test_diverse_networks_are_better_starts_if_they_rank_higher():
     assert verdict(words, transfers=up) == "holds here"
     assert verdict(words, transfers=down) == "the opposite holds here"
     assert verdict(words, transfers=up[:3]) == "undecided"
-    row = claim(words, transfers=up, sources=[baseline(i, 90.0 - i) for i in range(1, 8)])
+    row = claim(words, transfers=up, sources=[baseline(i, 90.0 - i, dataset="cifar10") for i in range(1, 8)])
     assert "source top-1 -1.00 (p = 0.0004)" in row.here
 
 

@@ -344,7 +344,7 @@ def test_elbows_are_found_on_the_validation_split():
 
 def test_candidates_are_ranked_by_what_they_reach():
     records = [transferred(d, 10 * d + 1, seed=i, epochs=20 - i) for i, d in enumerate((0.2, 0.5, 0.3, 0.4))]
-    frame = parts.transfers(records, [baseline(i, 90.0 - i, epochs=20 - i) for i in range(4)])
+    frame = parts.transfers(records, [baseline(i, 90.0 - i, dataset="cifar10", epochs=20 - i) for i in range(4)])
     assert frame.reached.tolist() == [6, 5, 4, 3]
     assert frame["source top-1"].tolist() == [89, 87, 88, 90]
     rows = parts.rankings(frame).set_index("predictor")
